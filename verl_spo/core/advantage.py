@@ -1,0 +1,55 @@
+"""Normalization of advantages over a batch: one scalar a trajectory."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from verl_spo.core.arrays import FloatArray, as_floats
+from verl_spo.errors import ConfigError
+
+_EPSILON = 1e-8
+
+
+def normalize(advantages: ArrayLike, lengths: ArrayLike, how: str) -> FloatArray:
+    """Centre and scale `reward - baseline` over the batch.
+
+    `trajectory` ([SPO] section 4) weighs all trajectories alike: mean and unbiased standard deviation over them.
+    `token` ([SPO++] section 2.3) weighs it by its action tokens, as a token-mean loss does: `sum(L * A) = 0`.
+    `none` leaves the advantages as they are.
+
+    A trajectory without action tokens is padding: it enters no statistic and gets 0. So does the only trajectory of a
+    batch, unless `how` is `none`.
+
+    Args:
+        advantages: (n,).
+        lengths: Action tokens of each trajectory, (n,): the loss mask's sum over all its turns.
+        how: `trajectory`, `token` or `none`.
+
+    Returns:
+        (n,).
+
+    Raises:
+        ConfigError: Unknown `how`.
+    """
+    values, tokens = as_floats(advantages), as_floats(lengths)
+    real = tokens > 0
+    match how:
+        case "none":
+            return np.where(real, values, 0.0)
+        case "trajectory":
+            weights = real.astype(np.float64)
+        case "token":
+            weights = np.where(real, tokens, 0.0)
+        case _:
+            raise ConfigError(f"spo.normalization={how!r}: must be one of trajectory, token, none")
+    return np.where(real, _standardize(values, weights), 0.0)
+
+
+def _standardize(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Subtract the weighted mean, divide by the weighted deviation; `weights` (n,) count observations."""
+    total = weights.sum()
+    if np.count_nonzero(weights) < 2:
+        return np.zeros_like(values)
+    centred = values - (weights * values).sum() / total
+    deviation = np.sqrt((weights * centred**2).sum() / (total - 1))
+    standardized: FloatArray = centred / (deviation + _EPSILON)
+    return standardized

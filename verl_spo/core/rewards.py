@@ -1,0 +1,56 @@
+"""The door for rewards: whatever the reward function's range, SPO learns from [0, 1]."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from verl_spo.core.arrays import FloatArray, as_floats
+from verl_spo.errors import RewardError
+
+# Rewards arrive as float32, in which 0.7 is 0.69999999.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class RewardScale:
+    """A linear map of [low, high] to [0, 1], or a threshold.
+
+    Attributes:
+        low: Reward that counts as 0.
+        high: Reward that counts as 1, above `low`.
+        threshold: If set, rewards at or above it count as 1 and others as 0; in the reward's own unit.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    threshold: float | None = None
+
+    def scale(self, rewards: ArrayLike, names: Sequence[str] | None = None) -> FloatArray:
+        """Rewards (n,) in [0, 1].
+
+        Args:
+            rewards: (n,), in [low, high]; rounding by float32 is forgiven.
+            names: A name for each prompt (n,), for the error.
+
+        Raises:
+            RewardError: A reward is NaN or out of range. Names the first such prompt, and the option.
+        """
+        values = as_floats(rewards)
+        slack = _ROUNDING * max(abs(self.low), abs(self.high))
+        inside = (values >= self.low - slack) & (values <= self.high + slack)
+        if not inside.all():
+            first = int(np.argmin(inside))
+            self._refuse(float(values[first]), str(names[first]) if names is not None else f"number {first}")
+        if self.threshold is not None:
+            return np.where(values >= self.threshold - slack, 1.0, 0.0)
+        return np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0)
+
+    def _refuse(self, reward: float, name: str) -> None:
+        if np.isnan(reward):
+            raise RewardError(f"reward=nan for prompt {name}: the reward function must return a number")
+        raise RewardError(
+            f"reward={reward:g} for prompt {name}: must lie in [{self.low:g}, {self.high:g}]; "
+            "set spo.reward_low and spo.reward_high to the reward function's range"
+        )

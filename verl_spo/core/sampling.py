@@ -1,0 +1,161 @@
+"""Which prompts a step asks: a weighted draw without replacement over the whole pool ([SPO] section 5).
+
+The distribution is that of successive weighted draws. Weights are bounded, so the draw proposes slots uniformly,
+accepts each in proportion to its weight, and discards repeats: it looks at as many prompts as it needs and not at the
+pool. Once it has proposed as many slots as there are prompts, a scan of the pool is cheaper, and draws the rest.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from verl_spo.core.arrays import BoolArray, FloatArray, IntArray
+from verl_spo.core.state import require_equal, require_fields
+from verl_spo.core.tracker import ValueTracker
+from verl_spo.errors import ConfigError, SPOError
+
+# sqrt(v * (1 - v)) is at most this, and max(N_eff, 1) ** gamma at least 1.
+_MOST_SPREAD = 0.5
+
+
+class PromptSampler:
+    """Draws slots by `sqrt(v_hat * (1 - v_hat)) / max(N_eff, 1) ** gamma + epsilon`, or uniformly.
+
+    Attributes:
+        proposals: Slots that the latest draw looked at before any scan.
+        scanned: Whether the latest draw had to scan the pool.
+    """
+
+    def __init__(
+        self,
+        pool_size: int,
+        kind: str = "prioritized",
+        epsilon: float = 0.05,
+        gamma: float = 0.0,
+        value_range: tuple[float, float] = (0.0, 1.0),
+        filter_min_n_eff: float = 4.0,
+        seed: int = 0,
+    ) -> None:
+        """Options as in `verl_spo.config.SPOConfig`.
+
+        Raises:
+            ConfigError: Unknown `kind`.
+        """
+        if kind not in ("prioritized", "uniform"):
+            raise ConfigError(f"spo.sampling={kind!r}: must be one of prioritized, uniform")
+        self._pool_size = pool_size
+        self._prioritized = kind == "prioritized"
+        self._epsilon, self._gamma = epsilon, gamma
+        self._low, self._high = value_range
+        self._filter_min_n_eff = filter_min_n_eff
+        self._bound = _MOST_SPREAD + epsilon if self._prioritized else 1.0
+        self._rng = np.random.Generator(np.random.PCG64(seed))
+        self.proposals = 0
+        self.scanned = False
+
+    def weights(self, tracker: ValueTracker, clock: float, slots: IntArray | None = None) -> FloatArray:
+        """Weights of `slots` (n,) or of the whole pool (P,); 0 for those that the filter passes over."""
+        value = tracker.value(slots)
+        weights = np.ones_like(value)
+        if self._prioritized:
+            weights = np.sqrt(value * (1.0 - value))
+            if self._gamma > 0:
+                weights /= np.maximum(tracker.n_eff(slots, clock), 1.0) ** self._gamma
+            weights += self._epsilon
+        outside = (value < self._low) | (value > self._high)
+        if outside.any():
+            weights[outside & (tracker.n_eff(slots, clock) >= self._filter_min_n_eff)] = 0.0
+        return weights
+
+    def draw(self, n: int, tracker: ValueTracker, clock: float, blocked: BoolArray | None = None) -> IntArray:
+        """Draw `n` different slots, (n,), in order of the draws.
+
+        Args:
+            n: At least 0.
+            tracker: Values and evidence now.
+            clock: Event time now.
+            blocked: Prompts in flight, (P,), never drawn.
+
+        Raises:
+            SPOError: Fewer than `n` prompts can be drawn.
+        """
+        drawn = np.empty(0, dtype=np.int64)
+        self.proposals = 0
+        acceptance = 1.0
+        while drawn.size < n and self.proposals < self._pool_size:
+            wanted = int((n - drawn.size) / acceptance * 1.1) + 16
+            accepted = self._propose(min(wanted, self._pool_size - self.proposals), tracker, clock, blocked)
+            drawn = _first_appearances(np.concatenate([drawn, accepted]))
+            acceptance = max(drawn.size, 1) / self.proposals
+        self.scanned = drawn.size < n
+        if self.scanned:
+            drawn = np.concatenate([drawn, self._scan(n, drawn, tracker, clock, blocked)])
+        return drawn[:n]
+
+    def _propose(self, count: int, tracker: ValueTracker, clock: float, blocked: BoolArray | None) -> IntArray:
+        """Independent weighted draws with replacement, from `count` uniform proposals."""
+        self.proposals += count
+        slots = self._rng.integers(self._pool_size, size=count)
+        accepted = self._rng.random(count) * self._bound < self.weights(tracker, clock, slots)
+        if blocked is not None:
+            accepted &= ~blocked[slots]
+        return slots[accepted]
+
+    def _scan(
+        self, n: int, drawn: IntArray, tracker: ValueTracker, clock: float, blocked: BoolArray | None
+    ) -> IntArray:
+        """The remaining `n - len(drawn)` draws: exponential clocks, as fast as the weights, ring in this order."""
+        weights = self.weights(tracker, clock)
+        if blocked is not None:
+            weights[blocked] = 0.0
+        eligible = np.flatnonzero(weights)
+        if eligible.size < n:
+            raise SPOError(self._too_few(n, int(eligible.size), tracker, clock, blocked))
+        weights[drawn] = 0.0
+        rest = np.flatnonzero(weights)
+        rings = self._rng.standard_exponential(rest.size) / weights[rest]
+        missing = n - drawn.size
+        first = np.argpartition(rings, missing - 1)[:missing]
+        return rest[first[np.argsort(rings[first])]]
+
+    def _too_few(self, n: int, eligible: int, tracker: ValueTracker, clock: float, blocked: BoolArray | None) -> str:
+        busy = np.zeros(self._pool_size, dtype=np.bool_) if blocked is None else blocked
+        value = tracker.value()
+        outside = (value < self._low) | (value > self._high)
+        passed_over = outside & (tracker.n_eff(clock=clock) >= self._filter_min_n_eff) & ~busy
+        in_flight, filtered = int(busy.sum()), int(passed_over.sum())
+        weightless = self._pool_size - eligible - in_flight - filtered
+        return (
+            f"{n} prompts wanted, but only {eligible} of {self._pool_size} can be drawn: {in_flight} are in flight, "
+            f"{filtered} are passed over by spo.value_range=[{self._low:g}, {self._high:g}] with "
+            f"spo.filter_min_n_eff={self._filter_min_n_eff:g}, and {weightless} have no weight with "
+            f"spo.epsilon={self._epsilon:g}; draw fewer (data.train_batch_size), relax these options or add prompts"
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """For the training log."""
+        return {"spo/draw_proposals": float(self.proposals), "spo/draw_scanned": float(self.scanned)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the random numbers, ready for JSON."""
+        return {"pool_size": self._pool_size, "rng": self._rng.bit_generator.state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly where `state_dict` was taken.
+
+        Raises:
+            CheckpointError: Other fields, another pool size or another generator.
+        """
+        current = self.state_dict()
+        require_fields("prompt sampler", state, current)
+        require_equal("prompt sampler", "pool_size", state["pool_size"], self._pool_size)
+        require_fields("prompt sampler's generator", state["rng"], current["rng"])
+        require_equal("prompt sampler", "generator", state["rng"]["bit_generator"], current["rng"]["bit_generator"])
+        self._rng.bit_generator.state = state["rng"]
+
+
+def _first_appearances(slots: IntArray) -> IntArray:
+    """`slots` without repeats, in order of first appearance."""
+    _, first = np.unique(slots, return_index=True)
+    return slots[np.sort(first)]
