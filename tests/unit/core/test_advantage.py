@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verl_spo.config import NORMALIZATIONS
+from verl_spo.core.advantage import normalize
+from verl_spo.errors import ConfigError
+
+trajectories = st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 5000)), max_size=40)
+
+
+@given(trajectories)
+def test_token_normalization_has_a_token_weighted_mean_of_zero(batch):
+    lengths = np.array([length for _, length in batch])
+    normalized = normalize([value for value, _ in batch], lengths, "token")
+    assert abs((lengths * normalized).sum()) <= 1e-6 * max(lengths.sum(initial=0), 1)
+
+
+@given(trajectories)
+def test_trajectory_normalization_standardizes_whatever_is_real(batch):
+    lengths = np.array([length for _, length in batch], dtype=np.int64)
+    values = np.array([value for value, _ in batch])
+    normalized = normalize(values, lengths, "trajectory")
+    real = normalized[lengths > 0]
+    if real.size > 1 and values[lengths > 0].std() > 1e-3:
+        assert real.mean() == pytest.approx(0, abs=1e-6)
+        assert real.std(ddof=1) == pytest.approx(1, abs=1e-4)
+
+
+def test_token_normalization_by_hand():
+    # mu = (2 * 1 + 1 * 0 + 1 * -1) / 4, var = (2 * 0.75^2 + 0.25^2 + 1.25^2) / 3
+    expected = np.array([0.75, -0.25, -1.25]) / np.sqrt(2.75 / 3)
+    assert normalize([1.0, 0.0, -1.0], [2, 1, 1], "token") == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("how", NORMALIZATIONS)
+def test_padding_neither_counts_nor_learns(how):
+    values, lengths = [0.5, -0.25, 0.75], [3, 9, 1]
+    padded = normalize([*values, 1e9, -1e9], [*lengths, 0, 0], how)
+    assert padded[:3] == pytest.approx(normalize(values, lengths, how))
+    assert padded[3:].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("how", NORMALIZATIONS)
+def test_a_batch_of_nothing(how):
+    assert normalize([], [], how).shape == (0,)
+    assert normalize([0.5, -0.5], [0, 0], how).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("how", "expected"), [("trajectory", 0.0), ("token", 0.0), ("none", 0.7)])
+@pytest.mark.parametrize("length", [1, 10])
+def test_a_single_trajectory_has_nothing_to_compare_with(how, expected, length):
+    assert normalize([0.7], [length], how).tolist() == [expected]
+
+
+@pytest.mark.parametrize("how", ["trajectory", "token"])
+def test_equal_advantages_teach_nothing(how):
+    assert np.abs(normalize([0.1] * 7, range(1, 8), how)).max() < 1e-6
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64, bool])
+def test_the_result_is_float64(dtype):
+    result = normalize(np.array([1, 0, 1], dtype=dtype), np.array([1, 2, 3], dtype=np.int32), "trajectory")
+    assert result.dtype == np.float64
+
+
+def test_an_unknown_normalization_is_refused_by_name():
+    with pytest.raises(ConfigError, match="group"):
+        normalize([1.0], [1], "group")

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verl_spo.core.rewards import RewardScale
+from verl_spo.errors import RewardError
+
+
+@given(st.floats(-100, 100), st.floats(0.01, 100), st.lists(st.floats(0, 1)))
+def test_a_range_is_mapped_linearly(low, width, shares):
+    rewards = np.float32([low + width * share for share in shares])
+    assert RewardScale(low, low + width).scale(rewards) == pytest.approx(shares, abs=1e-3 * max(1, abs(low)) / width)
+
+
+@given(st.lists(st.floats(0, 1)))
+def test_the_unit_range_is_left_as_it_is(rewards):
+    assert RewardScale().scale(rewards).tolist() == rewards
+
+
+def test_plus_and_minus_one_become_success_and_failure():
+    assert RewardScale(-1, 1).scale([1, -1, 0]).tolist() == [1.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize("bound", [0.1, 0.7, 1.9, -0.3])
+def test_float32_rounding_of_a_bound_or_a_threshold_is_forgiven(bound):
+    stored = np.float32([bound])
+    assert RewardScale(bound, bound + 1).scale(stored) == pytest.approx([0.0], abs=1e-6)
+    assert RewardScale(bound - 1, bound).scale(stored) == pytest.approx([1.0], abs=1e-6)
+    assert RewardScale(bound - 1, bound + 1, threshold=bound).scale(stored).tolist() == [1.0]
+
+
+def test_a_threshold_decides_in_the_rewards_own_unit():
+    assert RewardScale(0, 10, threshold=5).scale([0, 4.9, 5, 10]).tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("reward", [-1.0, 1.1, np.inf, -np.inf])
+def test_out_of_range_names_prompt_value_and_option(reward):
+    with pytest.raises(RewardError, match=rf"reward={reward:g} for prompt b.*\[0, 1\].*spo.reward_low"):
+        RewardScale().scale([0.5, reward, reward], names=["a", "b", "c"])
+
+
+def test_a_threshold_does_not_hide_a_reward_out_of_range():
+    with pytest.raises(RewardError, match="number 0"):
+        RewardScale(threshold=0.5).scale([7])
+
+
+def test_nan_is_refused_by_name():
+    with pytest.raises(RewardError, match="reward=nan for prompt b"):
+        RewardScale(-5, 5).scale([0, np.nan], names=["a", "b"])
+
+
+def test_an_empty_batch():
+    assert RewardScale().scale([]).shape == (0,)
