@@ -1,0 +1,3 @@
+"""Single-stream Policy Optimization (SPO) for verl."""
+
+__version__ = "0.1.0"

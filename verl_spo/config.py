@@ -1,0 +1,202 @@
+"""Every option of verl-spo, validated, in one frozen dataclass.
+
+The same options with the same defaults stand in `recipes/spo/spo.yaml`, the Hydra group that users override
+(`spo.retention=kl`); a test keeps the two equal. Sources: [SPO] arXiv 2509.13232, [SPO++] arXiv 2608.24870.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from verl_spo.errors import ConfigError
+
+RETENTIONS = ("kl", "constant", "event", "drift")
+NORMALIZATIONS = ("trajectory", "token", "none")
+SAMPLINGS = ("prioritized", "uniform")
+INITS = ("prior", "rollouts", "file", "run")
+EVENT_STEPS = ("scaled", "published")
+
+
+@dataclass(frozen=True)
+class StoreConfig:
+    """Where the history goes, and how much of it.
+
+    Attributes:
+        url: SQLAlchemy URL. A relative SQLite path is relative to the working directory.
+        queue_steps: Training steps that may wait for a database that is away before training waits too. At least 1.
+        durability_timeout_s: Seconds a checkpoint waits for its history to be durable before training stops. Above 0.
+        rollout_fraction: Share of the trajectories whose text is kept, in [0, 1].
+        rollout_budget_mb: MiB of compressed text that a run may keep; older texts make room. 0 keeps none.
+    """
+
+    url: str = "sqlite:///verl_spo.db"
+    queue_steps: int = 64
+    durability_timeout_s: float = 120.0
+    rollout_fraction: float = 0.02
+    rollout_budget_mb: int = 256
+
+    def __post_init__(self) -> None:
+        _require("store.queue_steps", self.queue_steps, self.queue_steps >= 1, "at least 1")
+        _require("store.durability_timeout_s", self.durability_timeout_s, self.durability_timeout_s > 0, "above 0")
+        _require("store.rollout_fraction", self.rollout_fraction, 0 <= self.rollout_fraction <= 1, "in [0, 1]")
+        _require("store.rollout_budget_mb", self.rollout_budget_mb, self.rollout_budget_mb >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class SPOConfig:
+    """SPO's options, beside verl's own.
+
+    Attributes:
+        retention: How evidence ages: `kl` ([SPO] section 4), `constant`, `event` ([SPO++] section 2.2) or `drift`.
+        rho: Retention of one observation (`constant`) or of one policy event (`event`), in (0, 1].
+        rho_min: Lowest retention of `kl` and `drift`, in (0, 1): window 1 / (1 - rho_min) observations.
+        rho_max: Highest retention of `kl` and `drift`, in [rho_min, 1].
+        d_half: Policy change, in nats a token, that halves the evidence. Above 0.
+        event_step: Event time a publication adds: `scaled` by batch / pool, or as `published`.
+        previous_tokens: Tokens of previous responses that `kl` keeps in memory to re-score. At least 1.
+        normalization: Of the advantages over a batch: `trajectory` ([SPO]), `token` ([SPO++] section 2.3) or `none`.
+        sampling: `prioritized` ([SPO] section 4) or `uniform`, over the whole pool.
+        epsilon: Floor of a prompt's weight: exploration. At least 0.
+        gamma: Exponent of N_eff in a prompt's weight, in [0, 1].
+        value_range: Prompts whose v_hat lies outside are passed over. Within [0, 1].
+        filter_min_n_eff: Evidence below which `value_range` does not pass over a prompt. At least 0.
+        seed: Of the sampler's random numbers.
+        init: Where v_hat starts: `prior`, `rollouts` ([SPO] Alg. 2), `file` or `run`.
+        prior: Value of the prior, in (0, 1).
+        prior_n_eff: Evidence of the prior, in observations. Above 0.
+        init_n_eff: Evidence N0 that an estimate starts with, in observations. Above 0.
+        init_rollouts: Responses n0 a prompt for `init=rollouts`. At least 1.
+        init_file: JSON or parquet of scores a prompt for `init=file`.
+        init_run: Name of the run whose tracker `init=run` starts from.
+        reward_low: Reward that counts as 0.
+        reward_high: Reward that counts as 1. Above reward_low.
+        reward_threshold: If set, rewards at or above it count as 1, others as 0 (in the reward's own unit).
+        poll_interval_s: Seconds between two looks of verl's replay buffer (verl's own: 2.0). Above 0.
+        weight_sync_timeout_s: Seconds after which a weight sync counts as failed. Above 0.
+        store: Where the history goes.
+    """
+
+    retention: str = "kl"
+    rho: float = 0.875
+    rho_min: float = 0.875
+    rho_max: float = 0.96
+    d_half: float = 0.06
+    event_step: str = "scaled"
+    previous_tokens: int = 200_000_000
+    normalization: str = "trajectory"
+    sampling: str = "prioritized"
+    epsilon: float = 0.05
+    gamma: float = 0.0
+    value_range: tuple[float, float] = (0.0, 1.0)
+    filter_min_n_eff: float = 4.0
+    seed: int = 0
+    init: str = "prior"
+    prior: float = 0.5
+    prior_n_eff: float = 1.0
+    init_n_eff: float = 8.0
+    init_rollouts: int = 8
+    init_file: str | None = None
+    init_run: str | None = None
+    reward_low: float = 0.0
+    reward_high: float = 1.0
+    reward_threshold: float | None = None
+    poll_interval_s: float = 0.2
+    weight_sync_timeout_s: float = 1800.0
+    store: StoreConfig = field(default_factory=StoreConfig)
+
+    def __post_init__(self) -> None:
+        self._check_choices()
+        self._check_retention()
+        self._check_sampling()
+        self._check_init()
+        self._check_rewards()
+        for name in ("poll_interval_s", "weight_sync_timeout_s"):
+            _require(name, getattr(self, name), getattr(self, name) > 0, "above 0")
+
+    def _check_choices(self) -> None:
+        choices = {
+            "retention": RETENTIONS,
+            "normalization": NORMALIZATIONS,
+            "sampling": SAMPLINGS,
+            "init": INITS,
+            "event_step": EVENT_STEPS,
+        }
+        for name, allowed in choices.items():
+            value = getattr(self, name)
+            _require(name, value, value in allowed, f"one of {', '.join(allowed)}")
+
+    def _check_retention(self) -> None:
+        _require("rho", self.rho, 0 < self.rho <= 1, "in (0, 1]")
+        _require("rho_min", self.rho_min, 0 < self.rho_min < 1, "in (0, 1)")
+        _require("rho_max", self.rho_max, self.rho_min <= self.rho_max <= 1, f"in [rho_min = {self.rho_min}, 1]")
+        _require("d_half", self.d_half, self.d_half > 0, "above 0")
+        _require("previous_tokens", self.previous_tokens, self.previous_tokens >= 1, "at least 1")
+
+    def _check_sampling(self) -> None:
+        low, high = self.value_range
+        _require("epsilon", self.epsilon, self.epsilon >= 0, "at least 0")
+        _require("gamma", self.gamma, 0 <= self.gamma <= 1, "in [0, 1]")
+        _require("value_range", [low, high], 0 <= low < high <= 1, "two numbers 0 <= low < high <= 1")
+        _require("filter_min_n_eff", self.filter_min_n_eff, self.filter_min_n_eff >= 0, "at least 0")
+        _require("seed", self.seed, self.seed >= 0, "at least 0")
+
+    def _check_init(self) -> None:
+        _require("prior", self.prior, 0 < self.prior < 1, "in (0, 1)")
+        for name in ("prior_n_eff", "init_n_eff"):
+            _require(name, getattr(self, name), getattr(self, name) > 0, "above 0")
+        _require("init_rollouts", self.init_rollouts, self.init_rollouts >= 1, "at least 1")
+        for source in ("file", "run"):
+            name = f"init_{source}"
+            _require(name, getattr(self, name), self.init != source or getattr(self, name), f"set when init={source}")
+
+    def _check_rewards(self) -> None:
+        low, high, threshold = self.reward_low, self.reward_high, self.reward_threshold
+        _require("reward_high", high, high > low, f"above reward_low = {low}")
+        _require("reward_threshold", threshold, threshold is None or low <= threshold <= high, f"in [{low}, {high}]")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as YAML and JSON write them."""
+        return {**asdict(self), "value_range": list(self.value_range)}
+
+    @classmethod
+    def from_mapping(cls, options: Mapping[str, Any]) -> "SPOConfig":
+        """Parse the `spo` group.
+
+        Raises:
+            ConfigError: An option is unknown, of the wrong type, or out of range.
+        """
+        given = dict(options)
+        store = given.pop("store", None) or {}
+        if not isinstance(store, Mapping):
+            raise ConfigError(f"spo.store={store!r}: must be a group of options, such as spo.store.url=sqlite:///runs.db")
+        return cls(**_typed(cls, given, "spo"), store=StoreConfig(**_typed(StoreConfig, store, "spo.store")))
+
+
+def _require(name: str, value: object, holds: object, remedy: str) -> None:
+    if not holds:
+        raise ConfigError(f"spo.{name}={value!r}: must be {remedy}")
+
+
+def _typed(cls: type, given: Mapping[str, Any], group: str) -> dict[str, Any]:
+    types = {f.name: f.type for f in fields(cls) if f.name != "store"}
+    if unknown := sorted(set(given) - set(types)):
+        raise ConfigError(f"{group}.{unknown[0]}: no such option; there are {', '.join(sorted(types))}")
+    return {name: _cast(value, types[name], f"{group}.{name}") for name, value in given.items()}
+
+
+def _cast(value: Any, kind: Any, name: str) -> Any:
+    if value is None and kind in (str | None, float | None):
+        return None
+    if kind == tuple[float, float]:
+        if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
+            raise ConfigError(f"{name}={value!r}: must be two numbers, such as [0.05, 0.95]")
+        return tuple(_cast(item, float, name) for item in value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind in (float, float | None) and number and math.isfinite(value):
+        return float(value)
+    if kind is int and number and float(value).is_integer():
+        return int(value)
+    if kind in (str, str | None) and isinstance(value, str):
+        return value
+    raise ConfigError(f"{name}={value!r}: must be of type {getattr(kind, '__name__', kind)}")

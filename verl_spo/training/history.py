@@ -1,0 +1,140 @@
+"""The bridge from a training run to the store: what happened, step by step, off the training step's critical path."""
+
+import uuid
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import transfer_queue as tq
+from omegaconf import DictConfig, OmegaConf
+from transfer_queue import KVBatchMeta
+
+from verl_spo.config import SPOConfig
+from verl_spo.store import open_writer
+from verl_spo.store.records import Observations, RunInfo, StepRecord, TrackerRows
+from verl_spo.store.writer import RunWriter
+from verl_spo.training import preflight, provenance
+from verl_spo.training.checkpoint import Checkpoint
+from verl_spo.training.outcomes import real_rows, uid_of
+from verl_spo.training.pool import PromptPool
+from verl_spo.training.session import Completion, Session
+
+
+class History:
+    """One run's history while it trains; also a backend of verl's `Tracking` (`log`).
+
+    Used as a context manager around training, it notes how the run ended.
+    """
+
+    def __init__(self, writer: RunWriter, run_uid: str, config: SPOConfig) -> None:
+        self.run_uid = run_uid
+        self._writer = writer
+        self._config = config
+        self._texts: dict[str, tuple[str, str]] = {}
+
+    @classmethod
+    def open(
+        cls, config: DictConfig, spo: SPOConfig, pool: PromptPool, session: Session, restored: Checkpoint | None
+    ) -> Self:
+        """Start the run in the store, or continue it where the checkpoint stands.
+
+        Raises:
+            StoreError: The database cannot be used, or a live process writes a run of this name.
+        """
+        run_uid = restored.identity.run_uid if restored else uuid.uuid4().hex
+        info = RunInfo(
+            name=preflight.run_name(config),
+            config=OmegaConf.to_container(config, resolve=True),
+            versions=provenance.versions(),
+            git=provenance.git_state(),
+            host=provenance.host(),
+            pool_digest=pool.fingerprint(),
+            uid=run_uid,
+        )
+        rows = tracker_rows(session, np.arange(len(pool)))
+        resume_step = restored.step if restored else None
+        return cls(open_writer(spo.store, info, pool.records(), rows, resume_step), run_uid, spo)
+
+    @property
+    def queue_depth(self) -> int:
+        """Training steps that wait for the database."""
+        return self._writer.queue_depth
+
+    def keep_rollouts(self, batch: KVBatchMeta, completion: Completion, tokenizer: Any) -> None:
+        """Keep the text of the share of trajectories that `spo.store.rollout_fraction` asks for."""
+        share = self._config.store.rollout_fraction if self._config.store.rollout_budget_mb else 0.0
+        chosen = {uid for uid in completion.uids if int(uid[:8], 16) < share * 2**32}
+        # A session's last output carries the whole exchange; later keys replace earlier ones.
+        keys = {uid_of(batch.keys[row]): batch.keys[row] for row in real_rows(batch)}
+        keys = {uid: key for uid, key in keys.items() if uid in chosen}
+        if not keys:
+            return
+        data = tq.kv_batch_get(
+            keys=list(keys.values()), partition_id=batch.partition_id, select_fields=["prompts", "responses"]
+        )
+        prompts = tokenizer.batch_decode([row.tolist() for row in data["prompts"].unbind()])
+        responses = tokenizer.batch_decode([row.tolist() for row in data["responses"].unbind()], skip_special_tokens=True)
+        self._texts.update(zip(keys, zip(prompts, responses, strict=True), strict=True))
+
+    def submit(self, step: int, session: Session, completion: Completion, metrics: dict[str, float]) -> None:
+        """Hand over one step's evidence; returns at once unless the queue is full."""
+        changed = tracker_rows(session, np.unique(completion.slots))
+        texts = [self._texts.get(uid, (None, None)) for uid in completion.uids]
+        self._texts.clear()
+        observations = Observations(
+            slot=completion.slots,
+            policy_version=completion.versions,
+            reward=completion.rewards,
+            baseline=completion.baselines,
+            advantage=completion.advantages,
+            rho=completion.rho,
+            drift=completion.kl,
+            alpha=session.tracker.alpha[completion.slots],
+            beta=session.tracker.beta[completion.slots],
+            response_length=completion.lengths,
+            session=completion.uids,
+            prompt_text=[prompt for prompt, _ in texts],
+            response_text=[response for _, response in texts],
+        )
+        summary = {
+            "value_histogram": session.histogram.counts.tolist(),
+            "n_prompts_visited": session.tracker.n_visited,
+            "n_failed": int(metrics["spo/failed"]),
+        }
+        self._writer.submit(
+            StepRecord(step, session.retention.clock, observations, changed, summary, metrics)
+        )
+
+    def log(self, data: dict[str, Any], step: int) -> None:
+        """verl's metrics of a step (verl/utils/tracking.py:191)."""
+        numbers = {name: float(value) for name, value in data.items() if isinstance(value, int | float | np.number)}
+        self._writer.log(step, numbers)
+
+    def flush(self) -> None:
+        """Return when all that was submitted is durable.
+
+        Raises:
+            DurabilityError: It was not within `spo.store.durability_timeout_s`.
+        """
+        self._writer.flush(self._config.store.durability_timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._writer.close("finished" if kind is None else "failed")
+
+
+def tracker_rows(session: Session, slots: np.ndarray) -> TrackerRows:
+    """The tracker's state of some slots, copied."""
+    tracker = session.tracker
+    return TrackerRows(
+        slots=slots,
+        alpha=tracker.alpha[slots],
+        beta=tracker.beta[slots],
+        z=tracker.z[slots],
+        visits=tracker.visits[slots],
+        last_step=tracker.last_step[slots],
+    )

@@ -1,0 +1,43 @@
+"""What verl's TransferQueue says of a batch's trajectories, one entry a session."""
+
+import numpy as np
+import transfer_queue as tq
+from transfer_queue import KVBatchMeta
+
+from verl_spo.training.session import Outcomes
+
+FIELDS = ["rm_scores", "response_mask"]
+
+
+def real_rows(batch: KVBatchMeta) -> list[int]:
+    """Rows that a model generated, in the order of verl's keys `{uid}_{session}_{output}`; padding rows are not."""
+    rows = [i for i, tag in enumerate(batch.tags) if not tag.get("is_padding", False)]
+    return sorted(rows, key=lambda i: _split(batch.keys[i]))
+
+
+def uid_of(key: str) -> str:
+    """The request that a key belongs to."""
+    return _split(key)[0]
+
+
+def read_outcomes(batch: KVBatchMeta) -> Outcomes:
+    """Read a batch's rewards and lengths; a session of several outputs counts once, by its last output's reward."""
+    rows = real_rows(batch)
+    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=FIELDS)
+    scores = data["rm_scores"].to_padded_tensor(0.0).double().sum(dim=1).numpy()[rows]
+    tokens = data["response_mask"].to_padded_tensor(0).sum(dim=1).numpy()[rows]
+    versions = np.array([batch.tags[row]["min_global_steps"] for row in rows], dtype=np.int64)
+    uids, first, session = np.unique([uid_of(batch.keys[row]) for row in rows], return_index=True, return_inverse=True)
+    last = len(rows) - 1 - np.unique(session[::-1], return_index=True)[1]
+    return Outcomes(
+        uids=uids.tolist(),
+        rewards=scores[last],
+        lengths=np.bincount(session, weights=tokens, minlength=len(uids)).astype(np.int64),
+        versions=np.minimum.reduceat(versions, first) if len(uids) else versions,
+        kl=np.full(len(uids), np.nan),
+    )
+
+
+def _split(key: str) -> tuple[str, int, int]:
+    uid, session, output = key.rsplit("_", 2)
+    return uid, int(session), int(output)

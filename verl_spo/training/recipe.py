@@ -1,0 +1,49 @@
+"""Recipes: named verl configurations that ship with the package, or the user's own YAML files."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from verl_spo.errors import ConfigError
+
+VERL_CONFIGS = "verl.trainer.config"
+_GROUPS = ("spo",)
+
+
+def names() -> list[str]:
+    """The recipes that ship with verl-spo, such as `cpu/arithmetic_spo`."""
+    root = Path(str(files("verl_spo.recipes")))
+    found = (path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+    return sorted(name for name in found if name.split("/")[0] not in _GROUPS)
+
+
+def hydra_arguments(recipe: str) -> list[str]:
+    """How verl's main_ppo is told of a recipe: by name, or by folder and name for a YAML file."""
+    path = Path(recipe)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise ConfigError(f"recipe {recipe!r}: no such file")
+        return ["--config-dir", str(path.parent.resolve()), "--config-name", path.stem]
+    if recipe not in names():
+        raise ConfigError(f"recipe {recipe!r}: no such recipe; there are {', '.join(names())}, or name a YAML file")
+    return ["--config-name", recipe]
+
+
+def load(recipe: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose the configuration that verl will see.
+
+    Raises:
+        ConfigError: The recipe or an override does not exist or does not parse.
+    """
+    arguments = hydra_arguments(recipe)
+    search = [f"hydra.searchpath=[file://{arguments[1]}]"] if arguments[0] == "--config-dir" else []
+    try:
+        with initialize_config_module(VERL_CONFIGS, version_base=None):
+            return compose(config_name=arguments[-1], overrides=[*search, *overrides])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"recipe {recipe!r} with {' '.join(overrides) or 'no overrides'}: {error}") from error
