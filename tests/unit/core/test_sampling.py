@@ -104,6 +104,14 @@ def test_blocked_and_filtered_prompts_are_passed_over(n):
     assert agrees(draws(sampler, n, tracker, 20_000, blocked=blocked), successive(weights, n))
 
 
+def test_a_scan_draws_in_order_of_the_draws():
+    tracker, sampler = ValueTracker.from_value(2000, np.repeat([0.5, 1.0], 1000)), PromptSampler(2000)
+    drawn = sampler.draw(2000, tracker, 0.0)
+    assert sampler.scanned
+    # Weights 0.55 and 0.05: when 500 are left, 0.05 % of the heavy half should be among them.
+    assert np.count_nonzero(drawn[-500:] < 1000) <= 5
+
+
 def test_weights_by_hand():
     tracker = ValueTracker.from_value(4, [0.5, 0.0, 0.2, 0.5], [1.0, 1.0, 4.0, 16.0])
     assert PromptSampler(4, epsilon=0.05).weights(tracker, 0.0) == pytest.approx([0.55, 0.05, 0.45, 0.55])
