@@ -15,7 +15,7 @@ published step.
 import math
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -230,17 +230,17 @@ def make_retention(options: RetentionOptions, pool_size: int, batch_size: int) -
     raise ConfigError(f"spo.retention={options.retention!r}: must be one of kl, constant, event, drift")
 
 
-def update_drift(changes: Sequence[float]) -> float:
-    """How far an update of M mini-batches moved the policy on its own batch, in nats a token.
+def update_drift(mean_change: float, updates: int) -> float:
+    """How far a step moved the policy on its own batch, in nats a token, without another forward pass.
 
-    Mini-batch m (from 0) is scored after m of the M optimizer steps, so its mean |log-prob change| grows about linearly
-    with m, and the mean over all of them is (M - 1) / (2 M) of the whole change.
+    Mini-batch m (from 0) is scored after m of the step's optimizer updates, so its mean |log-prob change| grows about
+    linearly with m, and the mean over all of them is (updates - 1) / (2 * updates) of the whole change.
 
     Args:
-        changes: Mean over tokens of |log pi - log pi_old| of each mini-batch, in order, (M,). Several epochs count on.
+        mean_change: Mean over the mini-batches of the mean over tokens of |log pi - log pi_old|.
+        updates: Optimizer updates of the step; several epochs count on.
 
     Returns:
-        The estimate; NaN for fewer than two mini-batches, which cannot show it.
+        The estimate; NaN for fewer than two updates, which cannot show it.
     """
-    steps = len(changes)
-    return float(np.mean(changes)) * 2 * steps / (steps - 1) if steps > 1 else math.nan
+    return mean_change * 2 * updates / (updates - 1) if updates > 1 else math.nan

@@ -1,6 +1,6 @@
 """The door for rewards: whatever the reward function's range, SPO learns from [0, 1]."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,12 +27,12 @@ class RewardScale:
     high: float = 1.0
     threshold: float | None = None
 
-    def scale(self, rewards: ArrayLike, names: Sequence[str] | None = None) -> FloatArray:
+    def scale(self, rewards: ArrayLike, describe: Callable[[int], str] | None = None) -> FloatArray:
         """Rewards (n,) in [0, 1].
 
         Args:
             rewards: (n,), in [low, high]; rounding by float32 is forgiven.
-            names: A name for each prompt (n,), for the error.
+            describe: Names the prompt of the i-th reward, for the error; called only then.
 
         Raises:
             RewardError: A reward is NaN or out of range. Names the first such prompt, and the option.
@@ -42,7 +42,7 @@ class RewardScale:
         inside = (values >= self.low - slack) & (values <= self.high + slack)
         if not inside.all():
             first = int(np.argmin(inside))
-            self._refuse(float(values[first]), str(names[first]) if names is not None else f"number {first}")
+            self._refuse(float(values[first]), describe(first) if describe else f"number {first}")
         if self.threshold is not None:
             return np.where(values >= self.threshold - slack, 1.0, 0.0)
         return np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0)

@@ -49,7 +49,7 @@ def save(step_folder: Path, checkpoint: Checkpoint) -> None:
     target, unfinished = step_folder / FOLDER, step_folder / f".{FOLDER}.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    _write(unfinished / "arrays.npz", lambda file: np.savez(file, **dict(checkpoint.arrays)))
+    _write(unfinished / "arrays.npz", lambda file: np.savez(file, allow_pickle=False, **checkpoint.arrays))
     document = {"format": FORMAT, "step": checkpoint.step, **vars(checkpoint.identity), "values": checkpoint.values}
     _write(unfinished / "state.json", lambda file: file.write(json.dumps(document).encode()))
     shutil.rmtree(target, ignore_errors=True)

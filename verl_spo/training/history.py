@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 import transfer_queue as tq
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
 
 from verl_spo.config import SPOConfig
@@ -44,7 +44,7 @@ class History:
         run_uid = restored.identity.run_uid if restored else uuid.uuid4().hex
         info = RunInfo(
             name=preflight.run_name(config),
-            config=OmegaConf.to_container(config, resolve=True),
+            config=preflight.plain(config),
             versions=provenance.versions(),
             git=provenance.git_state(),
             host=provenance.host(),
@@ -73,7 +73,9 @@ class History:
             keys=list(keys.values()), partition_id=batch.partition_id, select_fields=["prompts", "responses"]
         )
         prompts = tokenizer.batch_decode([row.tolist() for row in data["prompts"].unbind()])
-        responses = tokenizer.batch_decode([row.tolist() for row in data["responses"].unbind()], skip_special_tokens=True)
+        responses = tokenizer.batch_decode(
+            [row.tolist() for row in data["responses"].unbind()], skip_special_tokens=True
+        )
         self._texts.update(zip(keys, zip(prompts, responses, strict=True), strict=True))
 
     def submit(self, step: int, session: Session, completion: Completion, metrics: dict[str, float]) -> None:
@@ -101,9 +103,7 @@ class History:
             "n_prompts_visited": session.tracker.n_visited,
             "n_failed": int(metrics["spo/failed"]),
         }
-        self._writer.submit(
-            StepRecord(step, session.retention.clock, observations, changed, summary, metrics)
-        )
+        self._writer.submit(StepRecord(step, session.retention.clock, observations, changed, summary, metrics))
 
     def log(self, data: dict[str, Any], step: int) -> None:
         """verl's metrics of a step (verl/utils/tracking.py:191)."""

@@ -1,4 +1,4 @@
-"""The `spo/*` metrics of a step, in verl's own loggers; names of the SPO reference recipe where the meaning is the same."""
+"""The `spo/*` metrics of a step, named as in the SPO reference recipe where the meaning is the same."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def step_metrics(
     }
     if np.isfinite(completion.kl).any():
         metrics["spo/D"] = np.nanmean(completion.kl)
-    if drift is not None:
+    if drift is not None and np.isfinite(drift):
         metrics["spo/drift"] = drift
     return {name: float(value) for name, value in metrics.items()}
 

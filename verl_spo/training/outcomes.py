@@ -1,5 +1,7 @@
 """What verl's TransferQueue says of a batch's trajectories, one entry a session."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import transfer_queue as tq
 from transfer_queue import KVBatchMeta
@@ -20,8 +22,13 @@ def uid_of(key: str) -> str:
     return _split(key)[0]
 
 
-def read_outcomes(batch: KVBatchMeta) -> Outcomes:
-    """Read a batch's rewards and lengths; a session of several outputs counts once, by its last output's reward."""
+def read_outcomes(batch: KVBatchMeta, policy_change: Mapping[str, float]) -> Outcomes:
+    """Read a batch's rewards and lengths; a session of several outputs counts once, by its last output's reward.
+
+    Args:
+        batch: With rewards.
+        policy_change: D by uid, where it was measured.
+    """
     rows = real_rows(batch)
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=FIELDS)
     scores = data["rm_scores"].to_padded_tensor(0.0).double().sum(dim=1).numpy()[rows]
@@ -34,7 +41,7 @@ def read_outcomes(batch: KVBatchMeta) -> Outcomes:
         rewards=scores[last],
         lengths=np.bincount(session, weights=tokens, minlength=len(uids)).astype(np.int64),
         versions=np.minimum.reduceat(versions, first) if len(uids) else versions,
-        kl=np.full(len(uids), np.nan),
+        kl=np.array([policy_change.get(uid, np.nan) for uid in uids.tolist()], dtype=np.float64),
     )
 
 

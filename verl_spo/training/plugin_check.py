@@ -18,11 +18,13 @@ def check() -> None:
     found = [entry for entry in importlib.metadata.entry_points(group=GROUP) if entry.name == NAME]
     if not found:
         raise PluginError(
-            f"entry point {NAME!r} of group {GROUP!r} is not installed in this environment; run `pip install verl-spo` in it"
+            f"entry point {NAME!r} of group {GROUP!r} is not installed here; `pip install verl-spo` in this environment"
         )
     policy = os.environ.get("VERL_USE_EXTERNAL_PLUGINS", "auto")
     if policy.strip().lower() != "auto" and NAME not in [name.strip() for name in policy.lower().split(",")]:
-        raise PluginError(f"VERL_USE_EXTERNAL_PLUGINS={policy!r} keeps verl from loading {NAME!r}; set auto, or add {NAME}")
+        raise PluginError(
+            f"VERL_USE_EXTERNAL_PLUGINS={policy!r} keeps verl from loading {NAME!r}; set auto, or add {NAME}"
+        )
     try:
         found[0].load()
     except Exception as error:

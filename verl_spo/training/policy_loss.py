@@ -13,15 +13,6 @@ NAME = "spo"
 LOG_RATIO_METRIC = "actor/log_ratio_abs"
 
 
-def whole_update(mean_log_ratio: float, updates: int) -> float:
-    """Policy change of a whole step from the mean |log-ratio| over its mini-batches, in nats a token.
-
-    Mini-batch m = 0, 1, ... has seen m updates. If each moves the policy alike, the mean is
-    D * (updates - 1) / (2 * updates) for a whole change of D.
-    """
-    return mean_log_ratio * 2 * updates / (updates - 1)
-
-
 def register(core_algos: ModuleType) -> None:
     """Register with verl (verl/trainer/ppo/core_algos.py:1285)."""
     vanilla = core_algos.compute_policy_loss_vanilla

@@ -67,4 +67,8 @@ class PromptPool:
             raise DataError(f"data.train_files: row {number} has no prompt (column {self._prompt_key!r})")
         if reward_model.get("ground_truth") is None:
             raise DataError(f"data.train_files: row {number} has no reward_model.ground_truth")
-        return row.get("data_source") or "unknown", [dict(message) for message in messages], reward_model["ground_truth"]
+        return (
+            row.get("data_source") or "unknown",
+            [dict(message) for message in messages],
+            reward_model["ground_truth"],
+        )

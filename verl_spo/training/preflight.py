@@ -4,7 +4,7 @@
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,7 +22,12 @@ FILE_FORMATS = {".parquet": "parquet", ".json": "json", ".jsonl": "json"}
 
 def spo_config(config: DictConfig) -> SPOConfig:
     """The validated `spo` group of a verl config; all defaults where the group is absent."""
-    return SPOConfig.from_mapping(OmegaConf.to_container(config.get("spo") or OmegaConf.create({}), resolve=True))
+    return SPOConfig.from_mapping(plain(config.get("spo")) if config.get("spo") else {})
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A config as plain values, interpolations resolved."""
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
 def run_name(config: DictConfig) -> str:
@@ -77,7 +82,9 @@ def _check_mode(config: DictConfig) -> None:
     if mode not in TRAINER_MODES:
         raise ConfigError(f"trainer.v1.trainer_mode={mode!r}: must be one of {', '.join(TRAINER_MODES)}")
     if advantages != ADVANTAGE_ESTIMATOR:
-        raise ConfigError(f"algorithm.adv_estimator={advantages!r}: trainer.v1.trainer_mode={mode} computes SPO's; set spo")
+        raise ConfigError(
+            f"algorithm.adv_estimator={advantages!r}: trainer.v1.trainer_mode={mode} computes SPO's; set spo"
+        )
 
 
 def _check_algorithm(config: DictConfig) -> None:
@@ -92,7 +99,7 @@ def _check_algorithm(config: DictConfig) -> None:
     groups = config.algorithm.get("filter_groups")
     if groups is not None and groups.enable:
         raise ConfigError(
-            "algorithm.filter_groups.enable=True: SPO has no groups; set False, and pass over prompts with spo.value_range"
+            "algorithm.filter_groups.enable=True: SPO has no groups; set False (spo.value_range passes over prompts)"
         )
 
 
@@ -159,5 +166,7 @@ def _check_checkpoint(config: DictConfig) -> None:
     if folder is None:
         return
     if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such checkpoint; see trainer.default_local_dir and trainer.resume_from_path")
+        raise CheckpointError(
+            f"{folder}: no such checkpoint; see trainer.default_local_dir and trainer.resume_from_path"
+        )
     checkpoint.load(folder, run_name(config))

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -18,7 +18,7 @@ import psutil
 
 MARK = "VERL_SPO_LAUNCH"
 GRACE_S = 20.0
-_SHARED_MEMORY = Path("/dev/shm")
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _SEGMENTS = ("psm_", "verl_weights_", "sem.mp-")
 
 
@@ -92,17 +92,14 @@ def _marked(mark: str) -> list[psutil.Process]:
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:
-    try:
-        return process.environ()
-    except psutil.Error:
-        return {}
+    with suppress(psutil.Error):
+        return dict(process.environ())
+    return {}
 
 
 def _signal(process: psutil.Process, number: int) -> None:
-    try:
+    with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
-    except psutil.NoSuchProcess:
-        pass
 
 
 def _segments() -> set[Path]:

@@ -44,6 +44,7 @@ def load(recipe: str, overrides: Sequence[str]) -> DictConfig:
     search = [f"hydra.searchpath=[file://{arguments[1]}]"] if arguments[0] == "--config-dir" else []
     try:
         with initialize_config_module(VERL_CONFIGS, version_base=None):
-            return compose(config_name=arguments[-1], overrides=[*search, *overrides])
+            config: DictConfig = compose(config_name=arguments[-1], overrides=[*search, *overrides])
+            return config
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"recipe {recipe!r} with {' '.join(overrides) or 'no overrides'}: {error}") from error

@@ -13,6 +13,8 @@ def check() -> None:
     from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
     from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY
 
-    missing = sorted({ADVANTAGE_ESTIMATOR} - set(ADV_ESTIMATOR_REGISTRY)) + sorted(set(TRAINER_MODES) - set(TRAINER_REGISTRY))
+    missing = sorted({ADVANTAGE_ESTIMATOR} - set(ADV_ESTIMATOR_REGISTRY)) + sorted(
+        set(TRAINER_MODES) - set(TRAINER_REGISTRY)
+    )
     if missing:
         raise PluginError(f"verl does not know {', '.join(missing)}: the plug-in loaded but registered nothing")

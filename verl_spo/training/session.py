@@ -19,6 +19,7 @@ from verl_spo.core.rewards import RewardScale
 from verl_spo.core.sampling import PromptSampler
 from verl_spo.core.state import require_fields
 from verl_spo.core.tracker import ValueTracker
+from verl_spo.training.previous import PreviousResponses
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ class Session:
         describe: Names a slot's prompt in messages.
     """
 
-    def __init__(self, config: SPOConfig, tracker: ValueTracker, batch_size: int, describe: Callable[[int], str]) -> None:
+    def __init__(
+        self, config: SPOConfig, tracker: ValueTracker, batch_size: int, describe: Callable[[int], str]
+    ) -> None:
         self.config = config
         self.tracker = tracker
         self.retention = make_retention(config, pool_size=tracker.size, batch_size=batch_size)
@@ -121,6 +124,7 @@ class Session:
             seed=config.seed,
         )
         self.histogram = ValueHistogram(tracker.value())
+        self.previous = PreviousResponses(config.previous_tokens)
         self._describe = describe
         self._scale = RewardScale(config.reward_low, config.reward_high, config.reward_threshold)
         self._in_flight: dict[str, tuple[int, float]] = {}
@@ -171,9 +175,7 @@ class Session:
         rho = self.retention.observe(self.tracker, slots, rewards, versions, kl, step)
         self.histogram.update(slots, self.tracker.value(slots))
         self.release(uids)
-        return Completion(
-            uids, slots, rewards, lengths, versions, kl, baselines, rewards - baselines, advantages, rho
-        )
+        return Completion(uids, slots, rewards, lengths, versions, kl, baselines, rewards - baselines, advantages, rho)
 
     def publish(self, drift: float | None) -> None:
         """Note that a new policy version is about to generate.
@@ -187,6 +189,7 @@ class Session:
         """Everything that decides the future: arrays, and JSON-able values."""
         arrays = {f"tracker.{name}": array for name, array in self.tracker.state_dict().items()}
         arrays |= {f"retention.{name}": array for name, array in self.retention.state_dict().items()}
+        arrays |= {f"previous.{name}": array for name, array in self.previous.state_dict().items()}
         values = {
             "sampler": self.sampler.state_dict(),
             "in_flight": self._in_flight,
@@ -203,6 +206,7 @@ class Session:
         require_fields("SPO session", values, ("sampler", "in_flight", "dispatched"))
         self.tracker.load_state_dict(_part(arrays, "tracker."))
         self.retention.load_state_dict(_part(arrays, "retention."))
+        self.previous.load_state_dict(_part(arrays, "previous."))
         self.sampler.load_state_dict(values["sampler"])
         self.histogram = ValueHistogram(self.tracker.value())
         self._in_flight = {uid: (int(slot), float(baseline)) for uid, (slot, baseline) in values["in_flight"].items()}

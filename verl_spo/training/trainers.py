@@ -1,7 +1,7 @@
 """SPO's trainers: verl's three V1 trainers with SPO's prompts, advantages and checkpoints.
 
-`SPOTrainer` overrides only methods that verl 0.9 calls at fixed points (verl/trainer/ppo/v1/trainer_base.py); everything
-between them, from generation to the policy update, stays verl's.
+`SPOTrainer` overrides only methods that verl 0.9 calls at fixed points (verl/trainer/ppo/v1/trainer_base.py);
+everything between them, from generation to the policy update, stays verl's.
 """
 
 from pathlib import Path
@@ -17,15 +17,18 @@ from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 from verl.utils.dataset.rl_dataset import collate_fn
+from verl.utils.debug import marked_timer
 
+from verl_spo.core.retention import update_drift
 from verl_spo.training import checkpoint, estimator, preflight
 from verl_spo.training.deadline import within
 from verl_spo.training.history import History
 from verl_spo.training.initial import initial_tracker
 from verl_spo.training.metrics import step_metrics
 from verl_spo.training.outcomes import read_outcomes
-from verl_spo.training.policy_loss import LOG_RATIO_METRIC, whole_update
+from verl_spo.training.policy_loss import LOG_RATIO_METRIC
 from verl_spo.training.pool import PromptPool
+from verl_spo.training.rescore import Scorer, policy_change
 from verl_spo.training.session import Completion, Session
 
 
@@ -82,8 +85,7 @@ class SPOTrainer(PPOTrainer):  # type: ignore[misc]
         return prompts
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        outcomes = read_outcomes(batch)
-        completion = self.session.complete(outcomes, self.global_steps)
+        completion = self.session.complete(read_outcomes(batch, self._policy_change(batch)), self.global_steps)
         self._completions.append(completion)
         self.history.keep_rollouts(batch, completion, self.tokenizer)
         with estimator.laid_out(completion.by_uid()):
@@ -105,13 +107,24 @@ class SPOTrainer(PPOTrainer):  # type: ignore[misc]
     def on_step_end(self) -> None:
         self._sync_weights(super().on_step_end)
 
+    def _policy_change(self, batch: KVBatchMeta) -> dict[str, float]:
+        if not self.session.retention.needs_kl:
+            return {}
+        scorer = Scorer(
+            actor=self.actor_rollout_wg,
+            multiple=max(self.actor_rollout_wg._dispatch_info["actor"]) + 1,
+            temperature=self.config.actor_rollout_ref.rollout.temperature,
+            eos=self.tokenizer.eos_token_id,
+        )
+        with marked_timer("spo_rescore", self.timing_raw):
+            return policy_change(batch, self.session, scorer)
+
     def _drift(self, metrics: dict[str, Any]) -> float | None:
         """How far this step's update moved the policy, nats a token."""
         actor, batch_size = self.config.actor_rollout_ref.actor, self.config.data.train_batch_size
         updates = batch_size // actor.ppo_mini_batch_size * actor.ppo_epochs
-        if LOG_RATIO_METRIC not in metrics or updates < 2:
-            return None
-        return whole_update(float(metrics[LOG_RATIO_METRIC]), updates)
+        change = metrics.get(LOG_RATIO_METRIC)
+        return None if change is None else update_drift(float(change), updates)
 
     def _release_lost(self) -> int:
         """Free the prompts of requests that verl no longer knows: their session failed, or was evicted as stale."""
@@ -129,7 +142,9 @@ class SPOTrainer(PPOTrainer):  # type: ignore[misc]
         """SPO's state first: verl's part ends by declaring the checkpoint the latest."""
         folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
         arrays, values = self.session.state()
-        identity = checkpoint.Identity(self.history.run_uid, preflight.run_name(self.config), self.pool.fingerprint())
+        identity = checkpoint.Identity(
+            self.history.run_uid, preflight.run_name(self.config), self.pool.fingerprint().hex()
+        )
         checkpoint.save(folder, checkpoint.Checkpoint(identity, self.global_steps, arrays, values))
         self.history.flush()
         super()._save_checkpoint()
@@ -137,11 +152,11 @@ class SPOTrainer(PPOTrainer):  # type: ignore[misc]
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
         self._restored = None
-        if self.global_steps == 0:
-            return
         folder = preflight.checkpoint_folder(self.config)
+        if self.global_steps == 0 or folder is None:
+            return
         self._restored = checkpoint.load(folder, preflight.run_name(self.config))
-        checkpoint.check_pool(self._restored, self.pool.fingerprint(), folder)
+        checkpoint.check_pool(self._restored, self.pool.fingerprint().hex(), folder)
         self.session.restore(self._restored.arrays, self._restored.values)
 
 

@@ -37,7 +37,7 @@ def test_a_threshold_decides_in_the_rewards_own_unit():
 @pytest.mark.parametrize("reward", [-1.0, 1.1, np.inf, -np.inf])
 def test_out_of_range_names_prompt_value_and_option(reward):
     with pytest.raises(RewardError, match=rf"reward={reward:g} for prompt b.*\[0, 1\].*spo.reward_low"):
-        RewardScale().scale([0.5, reward, reward], names=["a", "b", "c"])
+        RewardScale().scale([0.5, reward, reward], describe="abc".__getitem__)
 
 
 def test_a_threshold_does_not_hide_a_reward_out_of_range():
@@ -47,7 +47,7 @@ def test_a_threshold_does_not_hide_a_reward_out_of_range():
 
 def test_nan_is_refused_by_name():
     with pytest.raises(RewardError, match="reward=nan for prompt b"):
-        RewardScale(-5, 5).scale([0, np.nan], names=["a", "b"])
+        RewardScale(-5, 5).scale([0, np.nan], describe="ab".__getitem__)
 
 
 def test_an_empty_batch():

@@ -1,0 +1,63 @@
+"""SPO's part of a checkpoint."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from verl_spo.errors import CheckpointError
+from verl_spo.training import checkpoint
+from verl_spo.training.checkpoint import Checkpoint, Identity
+
+IDENTITY = Identity(run_uid="ab12", run_name="math/spo", pool="00ff")
+
+
+def example(step: int = 3) -> Checkpoint:
+    return Checkpoint(IDENTITY, step, {"tracker.alpha": np.linspace(0, 1, 5)}, {"sampler": {"rng": 2**100}})
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, example())
+    found = checkpoint.load(tmp_path, "math/spo")
+    assert (found.identity, found.step, found.values) == (IDENTITY, 3, {"sampler": {"rng": 2**100}})
+    assert np.array_equal(found.arrays["tracker.alpha"], np.linspace(0, 1, 5))
+
+
+def test_a_second_save_replaces_the_first_whole(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, example(3))
+    checkpoint.save(tmp_path, example(4))
+    assert checkpoint.load(tmp_path, "math/spo").step == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["spo"]
+
+
+def test_an_unfinished_save_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / ".spo.unfinished").mkdir()
+    with pytest.raises(CheckpointError, match=r"no SPO state in it.*trainer\.resume_mode=disable"):
+        checkpoint.load(tmp_path, "math/spo")
+
+
+def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, example())
+    with pytest.raises(CheckpointError, match="belongs to run 'math/spo', but this run is 'math/grpo'"):
+        checkpoint.load(tmp_path, "math/grpo")
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, example())
+    state = tmp_path / "spo" / "state.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "format": 99}))
+    with pytest.raises(CheckpointError, match="format 99, this version of verl-spo reads 1"):
+        checkpoint.load(tmp_path, "math/spo")
+
+
+def test_another_pool_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"its prompt pool is 00ff, data.train_files give 11aa"):
+        checkpoint.check_pool(example(), "11aa", tmp_path)
+
+
+def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, example())
+    np.savez(tmp_path / "spo" / "arrays.npz", x=np.array([{"evil": 1}], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        checkpoint.load(tmp_path, "math/spo")

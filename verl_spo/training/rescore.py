@@ -1,0 +1,102 @@
+"""`kl` retention's one extra log-prob pass a step: the current policy on the previous responses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import transfer_queue as tq
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+from verl.workers.utils.padding import response_from_nested
+
+from verl_spo.training.outcomes import real_rows, uid_of
+from verl_spo.training.previous import Response
+from verl_spo.training.session import Session
+
+PARTITION = "spo_previous"
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """How to have the current policy score responses.
+
+    Attributes:
+        actor: verl's actor worker group.
+        multiple: Rows must divide by it: the actor's data-parallel size.
+        temperature: Of the rollouts.
+        eos: Token of the padding rows.
+    """
+
+    actor: Any
+    multiple: int
+    temperature: float
+    eos: int
+
+
+def policy_change(batch: KVBatchMeta, session: Session, scorer: Scorer) -> dict[str, float]:
+    """D of each request that has a previous response to its prompt, by uid; this batch's responses take their place.
+
+    D compares the policy that trained on the previous response with the one that is about to train on this one, both
+    before their update: as many updates apart as the responses are.
+    """
+    current = read_responses(batch)
+    slots = dict(zip(current, session.slots_of(current).tolist(), strict=True))
+    previous = {uid: response for uid, slot in slots.items() if (response := session.previous.get(slot)) is not None}
+    scored = score(list(previous.values()), scorer) if previous else []
+    for uid, slot in slots.items():
+        session.previous.put(slot, current[uid])
+    return {uid: old.change(now) for (uid, old), now in zip(previous.items(), scored, strict=True)}
+
+
+def read_responses(batch: KVBatchMeta) -> dict[str, Response]:
+    """The batch's own trajectories by uid, with the log-probs of the policy that is about to train on them.
+
+    Of a session with several outputs the last one stands for all.
+    """
+    rows = real_rows(batch)
+    fields = ["prompts", "responses", "response_mask", "old_log_probs"]
+    data = tq.kv_batch_get(
+        keys=[batch.keys[row] for row in rows], partition_id=batch.partition_id, select_fields=fields
+    )
+    columns = [[row.numpy() for row in data[field].unbind()] for field in fields]
+    responses = [
+        Response(prompt.astype(np.int32), response.astype(np.int32), mask.astype(bool), log_probs.astype(np.float32))
+        for prompt, response, mask, log_probs in zip(*columns, strict=True)
+    ]
+    return {uid_of(batch.keys[row]): response for row, response in zip(rows, responses, strict=True)}
+
+
+def score(responses: Sequence[Response], scorer: Scorer) -> list[np.ndarray]:
+    """Log-probs of the current policy for each of at least one response, (r,) float32 each."""
+    keys = [f"previous{number}_0_0" for number in range(len(responses))]
+    tags = [{"seq_len": each.tokens, "prompt_len": len(each.prompt)} for each in responses]
+    rows = list_of_dict_to_tensordict([_row(each) for each in responses])
+    tq.kv_batch_put(keys=keys, partition_id=PARTITION, fields=rows, tags=tags)
+    batch = KVBatchMeta(partition_id=PARTITION, keys=keys, tags=tags)
+    batch = upsample_batch_to_divisible_size(batch, scorer.multiple, scorer.eos)
+    batch.extra_info.update(calculate_entropy=False, compute_loss=False, temperature=scorer.temperature)
+    scorer.actor.compute_log_prob(batch)
+    scored = tq.kv_batch_get(keys=keys, partition_id=PARTITION, select_fields=["log_probs", "response_mask"])
+    log_probs = response_from_nested(scored["log_probs"], scored["response_mask"])
+    tq.kv_clear(keys=batch.keys, partition_id=PARTITION)
+    return [row.numpy() for row in log_probs.unbind()]
+
+
+def _row(response: Response) -> dict[str, Any]:
+    """What verl's engines read of a trajectory (verl/trainer/ppo/v1/agent_loop_tq.py:190)."""
+    prompts, responses = (torch.from_numpy(ids).long() for ids in (response.prompt, response.response))
+    mask = torch.from_numpy(response.mask).long()
+    input_ids = torch.cat([prompts, responses])
+    return {
+        "prompts": prompts,
+        "responses": responses,
+        "input_ids": input_ids,
+        "attention_mask": torch.ones_like(input_ids),
+        "position_ids": torch.arange(len(input_ids)),
+        "response_mask": mask,
+        "loss_mask": mask,
+        "multi_modal_inputs": {},
+    }
