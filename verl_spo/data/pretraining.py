@@ -1,0 +1,170 @@
+"""Supervised training of a tiny Qwen3 model on careless arithmetic."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from verl_spo.data.problems import Problem, careless_answer, draw_problems
+from verl_spo.data.tokenizer import encode_questions
+from verl_spo.errors import DataError
+
+_NO_LABEL = -100
+_BETAS = (0.9, 0.98)
+_WEIGHT_DECAY = 0.01
+_MAX_GRADIENT_NORM = 1.0
+_WARMUP_STEPS = 100
+_FINAL_LR_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What determines the model, beside the prompts that it must not see.
+
+    Attributes:
+        seed: Of the initial weights and of the training problems. At least 0.
+        steps: Of training. At least 1.
+        batch_size: Problems a step. At least 1.
+        lr: Peak learning rate of AdamW: it warms up, then falls along a cosine. Above 0.
+        slip: How often the answers shown forget a carry, in [0, 1].
+        hidden_size: Width of the model. At least 1.
+        intermediate_size: Width of its feed-forward layers. At least 1.
+        layers: Depth of the model. At least 1.
+        threads: torch threads. Sums in another order give other weights, so this is no detail. At least 1.
+    """
+
+    seed: int = 0
+    steps: int = 1200
+    batch_size: int = 128
+    lr: float = 4e-3
+    slip: float = 0.7
+    hidden_size: int = 128
+    intermediate_size: int = 256
+    layers: int = 2
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise DataError(f"seed {self.seed}: must be at least 0")
+        for name in ("steps", "batch_size", "hidden_size", "intermediate_size", "layers", "threads"):
+            if getattr(self, name) < 1:
+                raise DataError(f"{name} {getattr(self, name)}: must be at least 1")
+        if not 0 < self.lr < math.inf:
+            raise DataError(f"lr {self.lr}: must be above 0 and finite")
+        if not 0 <= self.slip <= 1:
+            raise DataError(f"slip {self.slip}: must lie in [0, 1]")
+
+
+def pretrain(
+    recipe: Recipe,
+    tokenizer: PreTrainedTokenizerFast,
+    unseen: Collection[Problem],
+    on_step: Callable[[float], None] = lambda loss: None,
+) -> Qwen3ForCausalLM:
+    """A model trained by the recipe on problems other than those in `unseen`, in float32 on the CPU.
+
+    The same recipe gives the same weights on the same machine, and torch's global generator is left as it was.
+    `on_step` is called after each step with its loss, in nats a token.
+    """
+    with torch.random.fork_rng(devices=[]), limited_threads(recipe.threads):
+        torch.manual_seed(recipe.seed)
+        model = Qwen3ForCausalLM(_model_config(recipe, tokenizer)).float().train()
+        model.generation_config = GenerationConfig(
+            do_sample=True,
+            temperature=1.0,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        _fit(model, recipe, _batches(recipe, tokenizer, unseen), on_step)
+    return model.eval()
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """torch on this many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _model_config(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen3Config:
+    return Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.hidden_size,
+        intermediate_size=recipe.intermediate_size,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        # The smallest that vLLM's CPU attention takes.
+        head_dim=32,
+        max_position_embeddings=512,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def _fit(
+    model: Any, recipe: Recipe, batches: Iterator[tuple[Tensor, Tensor]], on_step: Callable[[float], None]
+) -> None:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=_BETAS, weight_decay=_WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _lr_share(step, recipe.steps))
+    for _ in range(recipe.steps):
+        tokens, labels = next(batches)
+        logits = model(input_ids=tokens).logits
+        loss = cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=_NO_LABEL)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), _MAX_GRADIENT_NORM)
+        optimizer.step()
+        schedule.step()
+        on_step(loss.item())
+
+
+def _lr_share(step: int, steps: int) -> float:
+    """Share of the peak learning rate at a 0-based step."""
+    warmup = min(1.0, (step + 1) / _WARMUP_STEPS)
+    cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
+    return warmup * (_FINAL_LR_SHARE + (1 - _FINAL_LR_SHARE) * cosine)
+
+
+def _batches(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerFast, unseen: Collection[Problem]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches: (n, length) token ids, and as labels the answers' ids alone."""
+    rng = np.random.default_rng(recipe.seed)
+    hidden = frozenset(unseen)
+    while True:
+        problems = _draw_others(rng, recipe.batch_size, hidden)
+        prompts = encode_questions(tokenizer, [problem.question for problem in problems])
+        answers = [careless_answer(problem, recipe.slip, rng) + tokenizer.eos_token for problem in problems]
+        yield _pad_right(prompts, tokenizer(answers, add_special_tokens=False)["input_ids"], tokenizer.pad_token_id)
+
+
+def _draw_others(rng: np.random.Generator, count: int, hidden: frozenset[Problem]) -> list[Problem]:
+    drawn: list[Problem] = []
+    while len(drawn) < count:
+        drawn.extend(problem for problem in draw_problems(rng, count) if problem not in hidden)
+    return drawn[:count]
+
+
+def _pad_right(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    rows = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
+    longest = max(map(len, rows))
+    tokens = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
+    labels = torch.full_like(tokens, _NO_LABEL)
+    for row, prompt, answer in zip(labels, prompts, answers, strict=True):
+        row[len(prompt) : len(prompt) + len(answer)] = torch.tensor(answer)
+    return tokens, labels
