@@ -1,0 +1,232 @@
+"""Records into tables: several whole records a transaction, each once, and only by the run's owner."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from verl_spo.errors import StoreError
+from verl_spo.store import bulk, tracker
+from verl_spo.store.records import (
+    EvaluationRecord,
+    InitScores,
+    IntArray,
+    MetricsRecord,
+    Observations,
+    StepRecord,
+    TrackerRows,
+)
+from verl_spo.store.registry import Claim
+from verl_spo.store.schema import Evaluation, InitScore, Metric, Observation, Rollout, Run, Series, StepSummary
+from verl_spo.store.spool import Entry
+from verl_spo.store.text import clean, pack_rollout
+from verl_spo.store.urls import without_secrets
+
+_OBSERVATIONS: Table = Observation.__table__  # type: ignore[assignment]
+_FROM_RECORD = (
+    "policy_version", "reward", "baseline", "advantage", "rho", "drift", "alpha", "beta", "response_length", "session"
+)  # fmt: skip
+
+
+class OwnershipLostError(StoreError):
+    """Another process has taken the run over."""
+
+
+class Applier:
+    """Writes one claimed run's records. A record is in the database wholly or not at all, and never twice."""
+
+    def __init__(self, claim: Claim, prompt_ids: IntArray, rollout_budget: int) -> None:
+        """
+        Args:
+            claim: The run.
+            prompt_ids: Of the pool's slots, (P,).
+            rollout_budget: Bytes of compressed text that the run may keep.
+        """
+        self._claim = claim
+        self._ids = prompt_ids
+        self._budget = rollout_budget
+        self._series: dict[str, int] = {}
+
+    def apply(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        """Write numbered records, those that the database has already left out; the caller commits."""
+        applied = self._fence(connection)
+        records = [record for number, record in entries if number > applied]
+        if not records:
+            return
+        steps = [record for record in records if isinstance(record, StepRecord)]
+        for step in steps:
+            self._insert_observations(connection, step.step, step.observations)
+            self._insert_summary(connection, step)
+        self._update_tracker(connection, [step.tracker for step in steps])
+        self._keep_rollouts(connection, steps)
+        self._write_metrics(
+            connection, [record for record in records if isinstance(record, StepRecord | MetricsRecord)]
+        )
+        for record in records:
+            if isinstance(record, InitScores):
+                self._write_init_scores(connection, record)
+            elif isinstance(record, EvaluationRecord):
+                self._write_evaluation(connection, record)
+        progress = {"last_step": steps[-1].step, "clock": steps[-1].clock} if steps else {}
+        self._touch(connection, applied=entries[-1][0], **progress)
+
+    def rolled_back(self) -> None:
+        """Forget what a transaction that failed seemed to have made."""
+        self._series.clear()
+
+    def beat(self, connection: Connection, **changes: Any) -> None:
+        """Give a sign of life, and change columns of the run."""
+        self._fence(connection)
+        self._touch(connection, **changes)
+
+    def _fence(self, connection: Connection) -> int:
+        query = select(Run.owner, Run.applied).where(Run.id == self._claim.run_id).with_for_update()
+        row = connection.execute(query).one_or_none()
+        if row is None or row.owner != self._claim.owner:
+            taker = "deleted it" if row is None else f"took it over ({row.owner})"
+            raise OwnershipLostError(f"run {self._claim.run_id}: another process {taker}; this one must not write it")
+        return int(row.applied)
+
+    def _touch(self, connection: Connection, **changes: Any) -> None:
+        statement = update(Run).where(Run.id == self._claim.run_id).values(heartbeat_at=time.time(), **changes)
+        connection.execute(statement)
+
+    def _key(self, step: int) -> dict[str, int]:
+        return {"run_id": self._claim.run_id, "step": step, "attempt": self._claim.attempt}
+
+    def _insert_observations(self, connection: Connection, step: int, batch: Observations) -> None:
+        count = len(batch)
+        if count == 0:
+            return
+        columns: dict[str, Any] = {name: np.full(count, value) for name, value in self._key(step).items()}
+        columns |= {"seq": np.arange(count), "prompt_id": self._ids[batch.slot]}
+        columns |= {name: getattr(batch, name) for name in _FROM_RECORD}
+        columns["session"] = [clean(session) for session in batch.session]
+        bulk.insert_columns(connection, _OBSERVATIONS, columns)
+
+    def _update_tracker(self, connection: Connection, changes: Sequence[TrackerRows]) -> None:
+        if not changes:
+            return
+        joined = {f.name: np.concatenate([getattr(rows, f.name) for rows in changes]) for f in fields(TrackerRows)}
+        # Of a prompt's several states the last one counts.
+        slots, last = np.unique(joined["slots"][::-1], return_index=True)
+        rows = TrackerRows(**{name: values[::-1][last] for name, values in joined.items()})
+        tracker.update(connection, self._claim.run_id, self._ids[slots], rows)
+
+    def _insert_summary(self, connection: Connection, record: StepRecord) -> None:
+        details = dict(record.summary)
+        rewards = record.observations.reward
+        values = {
+            "time": record.time,
+            "clock": record.clock,
+            "observations": len(record.observations),
+            "reward_mean": float(rewards.mean()) if rewards.size else None,
+            "value_histogram": details.pop("value_histogram", []),
+            "details": without_secrets(details),
+        }
+        connection.execute(insert(StepSummary).values(**self._key(record.step), **values))
+
+    def _keep_rollouts(self, connection: Connection, steps: Sequence[StepRecord]) -> None:
+        rows: list[dict[str, Any]] = [
+            {**self._key(step.step), "seq": place, "content": content, "size": len(content)}
+            for step in steps
+            for place, content in _texts(step.observations)
+        ]
+        if not rows or not self._budget:
+            return
+        connection.execute(insert(Rollout), rows)
+        run = select(Run.rollout_bytes).where(Run.id == self._claim.run_id)
+        kept = connection.execute(run).scalar_one() + sum(row["size"] for row in rows)
+        kept -= self._make_room(connection, kept - self._budget)
+        connection.execute(update(Run).where(Run.id == self._claim.run_id).values(rollout_bytes=kept))
+
+    def _make_room(self, connection: Connection, wanted: int) -> int:
+        """Delete the texts of the oldest steps; returns the bytes that went."""
+        if wanted <= 0:
+            return 0
+        mine = Rollout.run_id == self._claim.run_id
+        query = select(Rollout.step, func.sum(Rollout.size)).where(mine).group_by(Rollout.step).order_by(Rollout.step)
+        gone = 0
+        for step, size in connection.execute(query):
+            gone += int(size)
+            if gone >= wanted:
+                connection.execute(delete(Rollout).where(mine, Rollout.step <= step))
+                break
+        return gone
+
+    def _write_metrics(self, connection: Connection, records: Sequence[StepRecord | MetricsRecord]) -> None:
+        numbers = {(clean(name), r.step): float(value) for r in records for name, value in r.metrics.items()}
+        if not numbers:
+            return
+        self._learn_series(connection, {name for name, _ in numbers})
+        rows = [
+            {"series_id": self._series[name], "step": step, "attempt": self._claim.attempt, "value": _number(value)}
+            for (name, step), value in numbers.items()
+        ]
+        upsert(connection, Metric.__table__, rows)  # type: ignore[arg-type]
+
+    def _learn_series(self, connection: Connection, names: set[str]) -> None:
+        if not (new := sorted(names - self._series.keys())):
+            return
+        run_id = self._claim.run_id
+        query = select(Series.name, Series.id).where(Series.run_id == run_id, Series.name.in_(new))
+        known = {row.name: row.id for row in connection.execute(query)}
+        if missing := [{"run_id": run_id, "name": name} for name in new if name not in known]:
+            connection.execute(insert(Series), missing)
+            known = {row.name: row.id for row in connection.execute(query)}
+        self._series |= known
+
+    def _write_init_scores(self, connection: Connection, scores: InitScores) -> None:
+        columns = zip(
+            self._ids[scores.slots].tolist(),
+            scores.responses.tolist(),
+            scores.reward_sum.tolist(),
+            strict=True,
+        )
+        run_id = self._claim.run_id
+        rows = [
+            {"run_id": run_id, "prompt_id": prompt, "responses": count, "reward_sum": total}
+            for prompt, count, total in columns
+        ]
+        upsert(connection, InitScore.__table__, rows)  # type: ignore[arg-type]
+
+    def _write_evaluation(self, connection: Connection, record: EvaluationRecord) -> None:
+        row = {
+            **self._key(record.step),
+            "benchmark": clean(record.benchmark),
+            "metric": clean(record.metric),
+            "value": _number(record.value),
+            "low": record.low,
+            "high": record.high,
+            "samples": record.samples,
+            "time": record.time,
+            "details": without_secrets(dict(record.details)),
+        }
+        upsert(connection, Evaluation.__table__, [row])  # type: ignore[arg-type]
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows; those whose primary key exists take the new values."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    keys = [column.name for column in table.primary_key]
+    changes = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), list(rows))
+
+
+def _texts(batch: Observations) -> Iterable[tuple[int, bytes]]:
+    count = len(batch)
+    prompts, responses = batch.prompt_text or [None] * count, batch.response_text or [None] * count
+    for place, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
+        if prompt is not None or response is not None:
+            yield place, pack_rollout(prompt, response)
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value

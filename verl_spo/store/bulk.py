@@ -1,0 +1,73 @@
+"""Many rows at once: COPY on Postgres, prepared statements on SQLite. NaN is stored as NULL."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Double, LargeBinary, Select, Table, bindparam, insert, update
+from sqlalchemy.types import TypeEngine
+
+from verl_spo.store import pgcopy
+
+Columns = Mapping[str, NDArray[Any] | Sequence[Any]]
+
+
+def insert_columns(connection: Connection, table: Table, columns: Columns) -> None:
+    """Insert rows, given by column; a scalar column is written (n,) times by `np.full`."""
+    if connection.dialect.name == "postgresql":
+        pgcopy.insert_columns(connection, table, columns)
+        return
+    _execute_many(connection, insert(table), columns)
+
+
+def update_columns(connection: Connection, table: Table, key: Mapping[str, int], row: str, columns: Columns) -> None:
+    """Update rows that exist: those where the `key` columns have the given values, and column `row` that of its row."""
+    if connection.dialect.name == "postgresql":
+        pgcopy.update_columns(connection, table, key, row, columns)
+        return
+    statement = update(table).values({name: bindparam(f"new_{name}") for name in columns if name != row})
+    for name in key:
+        statement = statement.where(table.c[name] == bindparam(f"key_{name}"))
+    statement = statement.where(table.c[row] == bindparam(f"key_{row}"))
+    count = len(columns[row])
+    parameters = {f"new_{name}": values for name, values in columns.items() if name != row}
+    parameters |= {f"key_{name}": [value] * count for name, value in key.items()}
+    parameters[f"key_{row}"] = columns[row]
+    _execute_many(connection, statement, parameters)
+
+
+def _execute_many(connection: Connection, statement: Any, columns: Columns) -> None:
+    """Run a statement once a row, without a dictionary a row: half of the time would go there."""
+    compiled = statement.compile(connection, column_keys=list(columns))
+    rows = list(zip(*(plain(columns[name]) for name in compiled.positiontup), strict=True))
+    if rows:
+        connection.exec_driver_sql(str(compiled), rows)
+
+
+def plain(values: NDArray[Any] | Sequence[Any]) -> list[Any]:
+    """A column as Python values, NaN as None."""
+    if not isinstance(values, np.ndarray):
+        return list(values)
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        return np.where(np.isnan(values), None, values).tolist()  # type: ignore[call-overload, no-any-return]
+    return values.tolist()  # type: ignore[no-any-return]
+
+
+def read_columns(connection: Connection, query: Select[*tuple[Any, ...]]) -> dict[str, NDArray[Any]]:
+    """Read a query whose columns are numbers or byte strings of one length, none of them NULL.
+
+    Its parameters must be numbers.
+    """
+    if connection.dialect.name == "postgresql":
+        return pgcopy.read_columns(connection, query)
+    types = {column.key: column.type for column in query.selected_columns if column.key}
+    rows = connection.execute(query).all()
+    names = zip(types.items(), zip(*rows, strict=True) if rows else [()] * len(types), strict=True)
+    return {name: np.array(values, dtype=_dtype(kind, values)) for (name, kind), values in names}
+
+
+def _dtype(kind: TypeEngine[Any], values: Sequence[Any]) -> str:
+    if isinstance(kind, LargeBinary):
+        return f"V{len(values[0]) if values else 1}"
+    return "f8" if isinstance(kind, Double) else "i8"

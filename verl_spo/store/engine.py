@@ -1,0 +1,182 @@
+"""Connections: one kind that writes, one that cannot, and what must hold before either is used."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from verl_spo.errors import StoreError
+from verl_spo.store import filesystems, versions
+from verl_spo.store.urls import describe, is_sqlite, parse, scrub, sqlite_path
+
+_log = logging.getLogger(__name__)
+
+_SQLITE_BUSY_MS = 10_000
+_SQLITE_CACHE_KIB = 64 * 1024
+# Checkpointing often would write the pages that every step changes once a step; 40 MB of log bound it.
+_SQLITE_LOG_PAGES = 10_000
+
+# A server that vanished without a word is noticed within seconds, not after the kernel's two hours.
+_POSTGRES = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "application_name": "verl-spo",
+}
+
+
+def open_engine(url: str) -> Engine:
+    """An engine that may write, on a schema that this version knows; a new SQLite file gets its schema here.
+
+    Raises:
+        StoreError: The database cannot be reached or written.
+        SchemaError: Its schema is missing, older or newer.
+    """
+    parsed = parse(url)
+    if is_sqlite(parsed):
+        _check_sqlite_writable(sqlite_path(parsed))
+    engine = writable_engine(parsed)
+    with reaching(parsed), engine.connect() as connection:
+        if is_sqlite(parsed):
+            versions.create_if_empty(connection)
+        versions.check(connection)
+    return engine
+
+
+def open_reading_engine(url: str) -> Engine:
+    """An engine that cannot write: SQLite opens the file read-only, Postgres every transaction.
+
+    Raises:
+        StoreError: The database cannot be reached or read.
+        SchemaError: Its schema is missing, older or newer.
+    """
+    parsed = parse(url)
+    if is_sqlite(parsed) and not sqlite_path(parsed).is_file():
+        raise StoreError(
+            f"database {sqlite_path(parsed)}: no such file; a training run makes it, or `verl-spo db upgrade`"
+        )
+    engine = readonly_engine(parsed)
+    with reaching(parsed), engine.connect() as connection:
+        versions.check(connection)
+    return engine
+
+
+def check_writable(url: str) -> None:
+    """Make sure that a run could be written now, and leave nothing behind but a new file's schema.
+
+    Raises:
+        StoreError: It could not, and why.
+    """
+    open_engine(url).dispose()
+
+
+@contextmanager
+def reaching(url: URL) -> Iterator[None]:
+    """Turn a driver's error into one that names the database and never its password."""
+    try:
+        yield
+    except DBAPIError as error:
+        # Not `from error`: the driver's own message may quote the connection string.
+        raise StoreError(f"database {describe(url)}: {scrub(reason(error), url)}") from None
+
+
+def reason(error: Exception) -> str:
+    """A driver's message without SQLAlchemy's additions, on one line."""
+    original = getattr(error, "orig", None) or error
+    return " ".join(str(original).split()) or type(original).__name__
+
+
+def writable_engine(url: URL) -> Engine:
+    """An engine that may write, unchecked: for migrations."""
+    if not is_sqlite(url):
+        return _postgres_engine(url, {})
+    path = sqlite_path(url)
+    network = filesystems.network_type(path)
+    if network:
+        _log.warning(
+            "database %s lies on a network file system (%s), where SQLite's write-ahead log would lose data: using a "
+            "rollback journal, so readers and the writer wait for each other; a local file or Postgres is better",
+            path,
+            network,
+        )
+    pragmas: dict[str, int | str] = {
+        "busy_timeout": _SQLITE_BUSY_MS,
+        "journal_mode": "DELETE" if network else "WAL",
+        # In WAL mode NORMAL would lose the last steps when the power fails: a checkpoint promises more.
+        "synchronous": "FULL",
+        "cache_size": -_SQLITE_CACHE_KIB,
+        "wal_autocheckpoint": _SQLITE_LOG_PAGES,
+        "journal_size_limit": 64 * 2**20,
+        "foreign_keys": "ON",
+    }
+    return _sqlite_engine(url, f"file:{quote(str(path))}?mode=rwc", pragmas, begin="BEGIN IMMEDIATE")
+
+
+def readonly_engine(url: URL) -> Engine:
+    """An engine that cannot write, unchecked."""
+    if not is_sqlite(url):
+        return _postgres_engine(url, {"options": "-c default_transaction_read_only=on"})
+    path = sqlite_path(url)
+    mode = "mode=ro"
+    # Even a reader of a write-ahead log has to make its shared memory file, unless nothing can change at all.
+    if not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists():
+        mode += "&immutable=1"
+    pragmas: dict[str, int | str] = {
+        "busy_timeout": _SQLITE_BUSY_MS,
+        "query_only": "ON",
+        "cache_size": -_SQLITE_CACHE_KIB,
+    }
+    return _sqlite_engine(url, f"file:{quote(str(path))}?{mode}", pragmas, begin="BEGIN")
+
+
+def _sqlite_engine(url: URL, target: str, pragmas: dict[str, int | str], begin: str) -> Engine:
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(target, uri=True, check_same_thread=False)
+
+    engine = create_engine(url, hide_parameters=True, creator=connect)
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: Any) -> None:
+        # Python's sqlite3 would begin transactions by itself, and not before DDL; "begin" below does it instead.
+        connection.isolation_level = None
+        for name, value in pragmas.items():
+            connection.execute(f"PRAGMA {name}={value}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _postgres_engine(url: URL, extra: dict[str, str]) -> Engine:
+    try:
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={**_POSTGRES, **extra})
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"database {describe(url)}: needs the package {error.name}; pip install 'verl-spo[postgres]'"
+        ) from None
+
+
+def _check_sqlite_writable(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise StoreError(f"database {path}: its folder does not exist; make it first")
+    if path.is_dir():
+        raise StoreError(f"database {path}: is a folder; name a file in it")
+    blocked = path if path.exists() else path.parent
+    if not os.access(blocked, os.W_OK):
+        raise StoreError(f"database {path}: {blocked} is read-only; make it writable or name another file")
+
+
+def is_away(error: Exception) -> bool:
+    """Whether a driver's error may pass: away, locked, full. Others are mistakes, which no retry mends."""
+    return isinstance(error, OperationalError) or bool(getattr(error, "connection_invalidated", False))

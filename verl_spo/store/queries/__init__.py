@@ -1,0 +1,56 @@
+"""Everything that pages and commands ask the store. All of it takes a `Reader`, reads by key, and scans nothing."""
+
+from verl_spo.store.queries.evaluations import EvaluationRow, evaluations
+from verl_spo.store.queries.history import (
+    ObservationRow,
+    RolloutRow,
+    prompt_history,
+    prompt_rollouts,
+    recent_rollouts,
+)
+from verl_spo.store.queries.metrics import Cursor, MetricPage, MetricSeries, metric_names, metric_series
+from verl_spo.store.queries.prompts import (
+    SORTS,
+    PromptFilter,
+    PromptPage,
+    PromptRow,
+    count_prompts,
+    data_sources,
+    prompt,
+    prompts,
+)
+from verl_spo.store.queries.runs import AttemptRow, RunDetail, RunRow, run, runs
+from verl_spo.store.queries.summaries import SummaryRow, step_summaries
+from verl_spo.store.queries.trackers import init_scores, tracker
+
+__all__ = [
+    "SORTS",
+    "AttemptRow",
+    "Cursor",
+    "EvaluationRow",
+    "MetricPage",
+    "MetricSeries",
+    "ObservationRow",
+    "PromptFilter",
+    "PromptPage",
+    "PromptRow",
+    "RolloutRow",
+    "RunDetail",
+    "RunRow",
+    "SummaryRow",
+    "count_prompts",
+    "data_sources",
+    "evaluations",
+    "init_scores",
+    "metric_names",
+    "metric_series",
+    "prompt",
+    "prompt_history",
+    "prompt_rollouts",
+    "prompts",
+    "recent_rollouts",
+    "run",
+    "runs",
+    "step_summaries",
+    "tracker",
+]

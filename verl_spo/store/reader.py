@@ -1,0 +1,54 @@
+"""Reading the store, through connections that cannot write."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection
+
+from verl_spo.store.engine import open_reading_engine, reaching
+from verl_spo.store.urls import describe
+
+
+class Reader:
+    """A read-only view of the database; threads may share it. Everything in `queries` takes one."""
+
+    def __init__(self, url: str) -> None:
+        """
+        Raises:
+            StoreError: The database cannot be read.
+            SchemaError: Its schema is missing, older or newer.
+        """
+        self._engine = open_reading_engine(url)
+
+    def __str__(self) -> str:
+        """The database's URL without its password."""
+        return describe(self._engine.url)
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection in a read-only transaction: all its queries see one state.
+
+        Raises:
+            StoreError: The database is away.
+        """
+        with reaching(self._engine.url), self._engine.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,110 @@
+"""Starting a run in the database: claimed by one writer, reconciled with the checkpoint that it resumes from."""
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, or_, select, text, update
+
+from verl_spo.errors import StoreError
+from verl_spo.store import ownership, tracker
+from verl_spo.store.records import IntArray, RunInfo, TrackerRows
+from verl_spo.store.schema import Attempt, Run
+from verl_spo.store.text import clean
+from verl_spo.store.urls import without_secrets
+
+# Arbitrary; processes that claim runs at the same time take turns.
+_LOCK = 7_310_417_265
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to write a run, until another writer takes it over."""
+
+    run_id: int
+    attempt: int
+    owner: str
+
+
+def claim(
+    connection: Connection, run: RunInfo, ids: IntArray, rows: TrackerRows, clock: float, resume_step: int | None
+) -> Claim:
+    """Begin an attempt: a new run, or one more of a run that no live process writes.
+
+    What the database has beyond `resume_step` is superseded, and the tracker's rows are made equal to `rows`.
+
+    Raises:
+        StoreError: A live process writes the run, or the checkpoint is of another run of the same name.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    now, owner = time.time(), ownership.new_owner()
+    present = find(connection, run.name)
+    state = {
+        "uid": run.uid,
+        "status": "running",
+        "owner": owner,
+        "applied": 0,
+        "heartbeat_at": now,
+        "ended_at": None,
+        "last_step": resume_step or 0,
+        "clock": clock,
+        "pool_size": len(ids),
+        "pool_digest": run.pool_digest,
+    }
+    if present is None:
+        name = clean(run.name)
+        fresh = {"name": name, "attempt": 1, "created_at": now, "rollout_bytes": 0, "tags": []}
+        run_id = connection.execute(insert(Run).values(**state, **fresh).returning(Run.id)).scalar_one()
+        claimed = Claim(run_id, 1, owner)
+    else:
+        _check_free(present, run, resume_step)
+        claimed = Claim(present.id, present.attempt + 1, owner)
+        connection.execute(update(Run).where(Run.id == present.id).values(**state, attempt=claimed.attempt))
+        _supersede(connection, present.id, -1 if resume_step is None else resume_step)
+    connection.execute(insert(Attempt).values(_attempt(claimed, run, now, resume_step)))
+    tracker.replace(connection, claimed.run_id, ids, rows)
+    return claimed
+
+
+def find(connection: Connection, name: str) -> Run | None:
+    """The run of a name, locked against other writers where this is a writer."""
+    query = select(Run.__table__).where(Run.name == clean(name))
+    row = connection.execute(query).one_or_none()
+    return Run(**row._mapping) if row is not None else None
+
+
+def check_free(run: Run) -> None:
+    """Raises: StoreError: A live process writes the run."""
+    if run.status == "running" and ownership.is_alive(run.owner, run.heartbeat_at):
+        ago = max(0.0, time.time() - run.heartbeat_at)
+        raise StoreError(
+            f"run {run.name!r}: {ownership.describe(run.owner)} writes it (last sign of life {ago:.0f} s ago); stop "
+            f"that one, wait {ownership.LEASE_S:.0f} s if it is dead, or give this run another trainer.experiment_name"
+        )
+
+
+def _check_free(present: Run, run: RunInfo, resume_step: int | None) -> None:
+    check_free(present)
+    if resume_step is not None and present.uid != run.uid:
+        raise StoreError(
+            f"run {run.name!r}: the database has another run of this name ({present.uid}) than the checkpoint "
+            f"({run.uid}); rename that one (`verl-spo runs rename`), or use the database that the checkpoint's run used"
+        )
+
+
+def _supersede(connection: Connection, run_id: int, kept: int) -> None:
+    beyond = or_(Attempt.kept_through.is_(None), Attempt.kept_through > kept)
+    connection.execute(update(Attempt).where(Attempt.run_id == run_id, beyond).values(kept_through=kept))
+
+
+def _attempt(claimed: Claim, run: RunInfo, now: float, resume_step: int | None) -> dict[str, object]:
+    return {
+        "run_id": claimed.run_id,
+        "attempt": claimed.attempt,
+        "started_at": now,
+        "resumed_from": resume_step,
+        "host": clean(run.host),
+        "config": without_secrets(dict(run.config)),
+        "versions": without_secrets(dict(run.versions)),
+        "git": without_secrets(dict(run.git)) if run.git is not None else None,
+    }

@@ -1,0 +1,262 @@
+"""The tables, as a person queries them by hand; `migrations/` makes them, and a test keeps the two equal.
+
+Times are seconds since the epoch (UTC). NaN is NULL. The volume tables (`tracker_state`, `observations`, `rollouts`,
+`metrics`) declare no foreign keys: a check a row would cost more than writing the row. Their one writer is `apply.py`.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+REVISIONS = ("0001",)
+"""Every revision of the schema, oldest first; a test compares it with `migrations/versions`."""
+
+HEAD = REVISIONS[-1]
+
+# SQLite's row ids, which make keys of their own, are of the type INTEGER alone.
+Key = BigInteger().with_variant(Integer(), "sqlite")
+
+CLUSTERED = {"sqlite_with_rowid": False}
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Run(Base):
+    """A run: what changes while it trains. What does not stands in its attempts."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String, unique=True)
+    uid: Mapped[str] = mapped_column(String, doc="Hex; stands in the run's checkpoints too.")
+    status: Mapped[str] = mapped_column(String, doc="running, finished, failed, stopped or imported.")
+    attempt: Mapped[int] = mapped_column(Integer, doc="The present one, from 1.")
+    owner: Mapped[str] = mapped_column(String, doc="The writer that may write: host:process namespace:pid:start:token.")
+    applied: Mapped[int] = mapped_column(BigInteger, doc="Records of the owner that are in; makes a replay exact.")
+    created_at: Mapped[float] = mapped_column(Double)
+    heartbeat_at: Mapped[float] = mapped_column(Double)
+    ended_at: Mapped[float | None] = mapped_column(Double)
+    last_step: Mapped[int] = mapped_column(BigInteger, doc="0 before the first.")
+    clock: Mapped[float] = mapped_column(Double, doc="Event time that evidence has aged to; 0 for kl and constant.")
+    pool_size: Mapped[int] = mapped_column(BigInteger)
+    pool_digest: Mapped[bytes] = mapped_column(LargeBinary)
+    rollout_bytes: Mapped[int] = mapped_column(BigInteger, doc="Compressed text that the run keeps.")
+    tags: Mapped[list[str]] = mapped_column(JSON)
+
+    __table_args__ = (Index(None, "created_at", "id"),)
+
+
+class Attempt(Base):
+    """One start of a run, anew or from a checkpoint.
+
+    A row of step s is superseded where s > `kept_through`: history is never rewritten.
+    """
+
+    __tablename__ = "attempts"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    started_at: Mapped[float] = mapped_column(Double)
+    resumed_from: Mapped[int | None] = mapped_column(BigInteger, doc="Step of the checkpoint; NULL if it began anew.")
+    kept_through: Mapped[int | None] = mapped_column(BigInteger, doc="Last step that still counts; NULL: all do.")
+    host: Mapped[str] = mapped_column(String)
+    config: Mapped[dict[str, Any]] = mapped_column(JSON)
+    versions: Mapped[dict[str, str]] = mapped_column(JSON)
+    git: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+
+
+class Prompt(Base):
+    """A prompt, shared by all runs that have it in their pool."""
+
+    __tablename__ = "prompts"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(16), unique=True)
+    data_source: Mapped[str] = mapped_column(Text)
+    messages: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    ground_truth: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (Index(None, "data_source", "id"),)
+
+
+prompt_search = Table(
+    "prompt_search",
+    Base.metadata,
+    Column("prompt_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("document", TSVECTOR, nullable=False),
+    Index("ix_prompt_search_document", "document", postgresql_using="gin"),
+)
+"""Words of the prompts. On SQLite an FTS5 table of the same name, which keeps the index but not the text."""
+
+
+class TrackerState(Base):
+    """The value tracker's state of one prompt in one run, after the run's last step.
+
+    `evidence` and `uncertainty` order prompts as n_eff = exp(evidence - runs.clock) and v (1 - v) / n_eff =
+    exp(uncertainty + runs.clock) do, at every clock: what ages all prompts alike leaves their order, and so the rows,
+    alone.
+    """
+
+    __tablename__ = "tracker_state"
+
+    run_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    alpha: Mapped[float] = mapped_column(Double)
+    beta: Mapped[float] = mapped_column(Double)
+    z: Mapped[float] = mapped_column(Double)
+    visits: Mapped[int] = mapped_column(BigInteger)
+    last_step: Mapped[int] = mapped_column(BigInteger, doc="0 for a prompt that was not visited.")
+    value: Mapped[float] = mapped_column(Double, doc="alpha / (alpha + beta)")
+    evidence: Mapped[float] = mapped_column(Double, doc="ln(alpha + beta) + z")
+    uncertainty: Mapped[float] = mapped_column(Double, doc="ln(v (1 - v)) - evidence")
+
+    __table_args__ = (
+        Index(None, "run_id", "value", "prompt_id"),
+        Index(None, "run_id", "evidence", "prompt_id"),
+        Index(None, "run_id", "visits", "prompt_id"),
+        Index(None, "run_id", "last_step", "prompt_id"),
+        Index(None, "run_id", "uncertainty", "prompt_id"),
+        CLUSTERED,
+    )
+
+
+class InitScore(Base):
+    """Scores of a prompt from before training (`spo.init`, or imported)."""
+
+    __tablename__ = "init_scores"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    responses: Mapped[int] = mapped_column(Integer)
+    reward_sum: Mapped[float] = mapped_column(Double)
+
+    __table_args__ = (CLUSTERED,)
+
+
+class Observation(Base):
+    """One finished trajectory's outcome for one prompt. Only ever inserted, and pruned on request."""
+
+    __tablename__ = "observations"
+
+    run_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True, doc="Place in the step's batch, from 0.")
+    prompt_id: Mapped[int] = mapped_column(BigInteger)
+    policy_version: Mapped[int] = mapped_column(BigInteger, doc="Of the weights that generated it.")
+    reward: Mapped[float] = mapped_column(Double, doc="In [0, 1].")
+    baseline: Mapped[float | None] = mapped_column(Double, doc="v_hat, frozen at dispatch.")
+    advantage: Mapped[float | None] = mapped_column(Double, doc="Normalized.")
+    rho: Mapped[float | None] = mapped_column(Double, doc="Retention that was applied.")
+    drift: Mapped[float | None] = mapped_column(Double, doc="D, in nats a token.")
+    alpha: Mapped[float] = mapped_column(Double, doc="After this step.")
+    beta: Mapped[float] = mapped_column(Double)
+    response_length: Mapped[int] = mapped_column(Integer, doc="Tokens that the model generated.")
+    session: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (Index(None, "run_id", "prompt_id", "step"), CLUSTERED)
+
+
+class Rollout(Base):
+    """The text of an observation of the same key, where it was kept."""
+
+    __tablename__ = "rollouts"
+
+    run_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    size: Mapped[int] = mapped_column(Integer, doc="Bytes of `content`.")
+    content: Mapped[bytes] = mapped_column(LargeBinary, doc="zstd of the JSON pair [prompt, response].")
+
+    # Half of SQLite's pages stay in the table's interior if such long rows are clustered.
+    __table_args__ = (Index(None, "run_id", "step", "size"),)
+
+
+class Series(Base):
+    """The name of one metric of one run."""
+
+    __tablename__ = "series"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (Index("uq_series_run_id_name", "run_id", "name", unique=True),)
+
+
+class Metric(Base):
+    """One number of a series."""
+
+    __tablename__ = "metrics"
+
+    series_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    value: Mapped[float | None] = mapped_column(Double)
+
+    __table_args__ = (CLUSTERED,)
+
+
+class StepSummary(Base):
+    """What one step left behind, so that no page has to aggregate history."""
+
+    __tablename__ = "step_summaries"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    time: Mapped[float] = mapped_column(Double)
+    clock: Mapped[float] = mapped_column(Double)
+    observations: Mapped[int] = mapped_column(Integer)
+    reward_mean: Mapped[float | None] = mapped_column(Double)
+    value_histogram: Mapped[list[int]] = mapped_column(JSON, doc="Prompts of the pool in equal bins of v_hat.")
+    details: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+    __table_args__ = (CLUSTERED,)
+
+
+class Evaluation(Base):
+    """One result of one benchmark at one step."""
+
+    __tablename__ = "evaluations"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    benchmark: Mapped[str] = mapped_column(Text, primary_key=True)
+    metric: Mapped[str] = mapped_column(Text, primary_key=True)
+    value: Mapped[float | None] = mapped_column(Double)
+    low: Mapped[float | None] = mapped_column(Double, doc="Ends of the confidence interval.")
+    high: Mapped[float | None] = mapped_column(Double)
+    samples: Mapped[int] = mapped_column(Integer)
+    time: Mapped[float] = mapped_column(Double)
+    details: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+    __table_args__ = (CLUSTERED,)

@@ -1,0 +1,116 @@
+"""Where records end up: in the database, or in the spool while the database is away."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from verl_spo.store import spool
+from verl_spo.store.apply import Applier
+from verl_spo.store.engine import is_away, reason
+from verl_spo.store.spool import Entry, Spool
+from verl_spo.store.urls import scrub
+
+_log = logging.getLogger(__name__)
+
+GROUP = 16
+"""Records that one transaction may hold."""
+
+RETRY_S = 1.0
+
+
+class Sink:
+    """Takes numbered records in order. Used by one thread.
+
+    Attributes:
+        durable: Number of the last record that is in the database.
+        trouble: Why the database is away, None while it is not.
+    """
+
+    def __init__(self, engine: Engine, applier: Applier, spool_file: Spool) -> None:
+        self.durable = 0
+        self.trouble: str | None = None
+        self._engine = engine
+        self._applier = applier
+        self._spool = spool_file
+        self._retry_at = 0.0
+
+    def accept(self, entries: Sequence[Entry]) -> bool:
+        """Take records; False if they are neither in the database nor in the spool and must be given again."""
+        if self.trouble is None and self._commit(entries):
+            return True
+        try:
+            for entry in entries:
+                self._spool.append(entry)
+        except OSError as error:
+            _log.warning("the spool %s cannot take records either: %s", self._spool.path, error)
+            return False
+        return True
+
+    def recover(self) -> None:
+        """If the database is away and it is time for another attempt: replay the spool."""
+        if self.trouble is None or time.monotonic() < self._retry_at:
+            return
+        if all(self._commit(group) for group in groups(self._spooled())):
+            _log.warning("the database is back; nothing was lost")
+            self._spool.remove()
+            self.trouble = None
+
+    def beat(self, **changes: Any) -> bool:
+        """Give a sign of life and change columns of the run; False if the database is away."""
+        return self.trouble is None and self._transaction(lambda connection: self._applier.beat(connection, **changes))
+
+    def close(self) -> None:
+        """Let go of the database; what is in the spool stays there for the run's next writer."""
+        self._spool.close()
+        self._engine.dispose()
+
+    def _spooled(self) -> Iterator[Entry]:
+        return spool.read(self._spool.path) if self._spool.path.exists() else iter(())
+
+    def _commit(self, entries: Sequence[Entry]) -> bool:
+        if not self._transaction(lambda connection: self._applier.apply(connection, entries)):
+            return False
+        self.durable = entries[-1][0]
+        return True
+
+    def _transaction(self, work: Any) -> bool:
+        try:
+            with self._engine.begin() as connection:
+                work(connection)
+        except DBAPIError as error:
+            self._applier.rolled_back()
+            if not is_away(error):
+                raise
+            self._away(error)
+            return False
+        return True
+
+    def _away(self, error: DBAPIError) -> None:
+        message = scrub(reason(error), self._engine.url)
+        if self.trouble is None:
+            _log.warning("the database is away (%s); records go to %s until it is back", message, self._spool.path)
+        self.trouble = message
+        self._retry_at = time.monotonic() + RETRY_S
+
+
+def replay(engine: Engine, applier: Applier, path: Path) -> int:
+    """Put what a writer that died left in its spool into the database; returns the number of records."""
+    count = 0
+    for group in groups(spool.read(path)):
+        with engine.begin() as connection:
+            applier.apply(connection, group)
+        count += len(group)
+    return count
+
+
+def groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Entries, as many at a time as one transaction may hold."""
+    source = iter(entries)
+    while group := list(islice(source, GROUP)):
+        yield group

@@ -1,0 +1,46 @@
+"""Text on its way into the store and out of it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import zstandard
+
+_LEVEL = 3
+
+
+def clean(text: str) -> str:
+    """Text as both databases can hold it: no NUL, no half of a surrogate pair."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def content_text(message: Mapping[str, Any]) -> str:
+    """The readable part of a chat message; of images and the like, nothing."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "\n".join(str(part["text"]) for part in parts if isinstance(part, Mapping) and "text" in part)
+
+
+def question(messages: Sequence[Mapping[str, Any]]) -> str:
+    """What a table shows of a prompt: its last message from the user, or else its last message."""
+    asked = [message for message in messages if message.get("role") == "user"] or list(messages)
+    return content_text(asked[-1]) if asked else ""
+
+
+def searchable(messages: Sequence[Mapping[str, Any]], ground_truth: str) -> str:
+    """What a search finds a prompt by: all but the system's messages, which many prompts share, and the answer."""
+    texts = [content_text(message) for message in messages if message.get("role") != "system"]
+    return clean("\n".join([*texts, ground_truth]))
+
+
+def pack_rollout(prompt: str | None, response: str | None) -> bytes:
+    """A trajectory's text, compressed."""
+    return zstandard.compress(json.dumps([prompt, response]).encode(), _LEVEL)
+
+
+def unpack_rollout(content: bytes) -> tuple[str | None, str | None]:
+    """Prompt and response of a trajectory."""
+    prompt, response = json.loads(zstandard.decompress(content))
+    return prompt, response

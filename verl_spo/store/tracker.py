@@ -1,0 +1,95 @@
+"""The value tracker's rows: made equal to the trainer's state, changed a step at a time, read back whole."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Table, delete, select
+
+from verl_spo.store import bulk
+from verl_spo.store.records import FloatArray, IntArray, TrackerRows
+from verl_spo.store.schema import Prompt, TrackerState
+
+_TABLE: Table = TrackerState.__table__  # type: ignore[assignment]
+_STATE = ("alpha", "beta", "z", "visits", "last_step")
+_TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class TrackerSnapshot:
+    """A run's whole tracker, prompts in the order of their ids, (P,) each.
+
+    Attributes:
+        digests: Identity of each prompt, 16 bytes.
+        clock: Event time that the run's evidence has aged to.
+    """
+
+    digests: NDArray[np.void]
+    clock: float
+    alpha: FloatArray
+    beta: FloatArray
+    z: FloatArray
+    visits: IntArray
+    last_step: IntArray
+
+    def __len__(self) -> int:
+        return len(self.alpha)
+
+    def n_eff(self) -> FloatArray:
+        """Evidence of each prompt, aged to the clock, (P,)."""
+        aged: FloatArray = (self.alpha + self.beta) * np.exp(self.z - self.clock)
+        return aged
+
+
+def columns(ids: IntArray, rows: TrackerRows) -> dict[str, NDArray[Any]]:
+    """What the table keeps of tracker rows; `ids` (n,) are those of their prompts."""
+    state = {name: getattr(rows, name) for name in _STATE}
+    evidence = state["alpha"] + state["beta"]
+    value = state["alpha"] / evidence
+    log_evidence = np.log(evidence) + state["z"]
+    # 0 and 1 are as certain as can be, and still comparable.
+    uncertainty = np.log(np.maximum(value * (1 - value), _TINY)) - log_evidence
+    return {"prompt_id": ids, **state, "value": value, "evidence": log_evidence, "uncertainty": uncertainty}
+
+
+def update(connection: Connection, run_id: int, ids: IntArray, rows: TrackerRows) -> None:
+    """Change rows that exist."""
+    bulk.update_columns(connection, _TABLE, {"run_id": run_id}, "prompt_id", columns(ids, rows))
+
+
+def replace(connection: Connection, run_id: int, ids: IntArray, rows: TrackerRows) -> None:
+    """Make the run's rows equal to the given ones, writing only what differs."""
+    present = _read(connection, run_id)
+    order = np.argsort(ids)
+    if not np.array_equal(present["prompt_id"], ids[order]):
+        connection.execute(delete(TrackerState).where(TrackerState.run_id == run_id))
+        run = np.full(len(ids), run_id, dtype=np.int64)
+        bulk.insert_columns(connection, _TABLE, {"run_id": run, **columns(ids, rows)})
+        return
+    differs = np.zeros(len(ids), dtype=bool)
+    for name in _STATE:
+        differs[order] |= present[name] != getattr(rows, name)[order]
+    if differs.any():
+        changed = TrackerRows(*(getattr(rows, name)[differs] for name in ("slots", *_STATE)))
+        update(connection, run_id, ids[differs], changed)
+
+
+def read(connection: Connection, run_id: int, clock: float) -> TrackerSnapshot:
+    """A run's whole tracker: a million prompts in seconds."""
+    rows = _read(connection, run_id)
+    first, last = (rows["prompt_id"][[0, -1]].tolist()) if len(rows["prompt_id"]) else (0, -1)
+    known = bulk.read_columns(
+        connection, select(Prompt.id, Prompt.digest).where(Prompt.id.between(first, last)).order_by(Prompt.id)
+    )
+    place = np.searchsorted(known["id"], rows["prompt_id"])
+    return TrackerSnapshot(known["digest"][place], clock, **{name: rows[name] for name in _STATE})
+
+
+def _read(connection: Connection, run_id: int) -> dict[str, NDArray[Any]]:
+    query = (
+        select(*(_TABLE.c[name] for name in ("prompt_id", *_STATE)))
+        .where(TrackerState.run_id == run_id)
+        .order_by(TrackerState.prompt_id)
+    )
+    return bulk.read_columns(connection, query)
