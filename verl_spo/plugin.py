@@ -27,6 +27,11 @@ def _register_trainers(trainer_base: ModuleType) -> None:
     from verl_spo.training import trainers  # noqa: F401
 
 
+def _register_agent_loop(single_turn_agent_loop: ModuleType) -> None:
+    from verl_spo.training import agent_loop  # noqa: F401
+
+
 cpu.activate()
 wrapt.register_post_import_hook(_register_losses_and_estimator, "verl.trainer.ppo.core_algos")
 wrapt.register_post_import_hook(_register_trainers, "verl.trainer.ppo.v1.trainer_base")
+wrapt.register_post_import_hook(_register_agent_loop, "verl.experimental.agent_loop.single_turn_agent_loop")

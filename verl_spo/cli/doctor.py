@@ -10,7 +10,8 @@ from rich.table import Table
 
 from verl_spo.errors import SPOError
 from verl_spo.plugin import ADVANTAGE_ESTIMATOR, TRAINER_MODES
-from verl_spo.store.engine import DEFAULT_URL, check_writable, mask
+from verl_spo.store.engine import check_writable
+from verl_spo.store.urls import mask
 from verl_spo.training import plugin_check, provenance
 
 Check = tuple[str, Callable[[], str]]

@@ -10,9 +10,8 @@ from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
 
 from verl_spo.config import SPOConfig
-from verl_spo.store import open_writer
+from verl_spo.store import RunWriter, open_writer
 from verl_spo.store.records import Observations, RunInfo, StepRecord, TrackerRows
-from verl_spo.store.writer import RunWriter
 from verl_spo.training import preflight, provenance
 from verl_spo.training.checkpoint import Checkpoint
 from verl_spo.training.outcomes import real_rows, uid_of
@@ -53,7 +52,8 @@ class History:
         )
         rows = tracker_rows(session, np.arange(len(pool)))
         resume_step = restored.step if restored else None
-        return cls(open_writer(spo.store, info, pool.records(), rows, resume_step), run_uid, spo)
+        writer = open_writer(spo.store, info, pool.records(), rows, resume_step, session.retention.clock)
+        return cls(writer, run_uid, spo)
 
     @property
     def queue_depth(self) -> int:
@@ -106,8 +106,12 @@ class History:
         self._writer.submit(StepRecord(step, session.retention.clock, observations, changed, summary, metrics))
 
     def log(self, data: dict[str, Any], step: int) -> None:
-        """verl's metrics of a step (verl/utils/tracking.py:191)."""
-        numbers = {name: float(value) for name, value in data.items() if isinstance(value, int | float | np.number)}
+        """verl's metrics of a step (verl/utils/tracking.py:191); SPO's own came with the step's evidence."""
+        numbers = {
+            name: float(value)
+            for name, value in data.items()
+            if isinstance(value, int | float | np.number) and not name.startswith("spo/")
+        }
         self._writer.log(step, numbers)
 
     def flush(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir, initialize_config_module
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -41,10 +41,17 @@ def load(recipe: str, overrides: Sequence[str]) -> DictConfig:
         ConfigError: The recipe or an override does not exist or does not parse.
     """
     arguments = hydra_arguments(recipe)
-    search = [f"hydra.searchpath=[file://{arguments[1]}]"] if arguments[0] == "--config-dir" else []
     try:
+        if arguments[0] == "--config-dir":
+            # A file of the user's is the primary configuration, so verl's own come second on the search path.
+            with initialize_config_dir(arguments[1], version_base=None):
+                return _composed(arguments[-1], [f"hydra.searchpath=[pkg://{VERL_CONFIGS}]", *overrides])
         with initialize_config_module(VERL_CONFIGS, version_base=None):
-            config: DictConfig = compose(config_name=arguments[-1], overrides=[*search, *overrides])
-            return config
+            return _composed(arguments[-1], overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"recipe {recipe!r} with {' '.join(overrides) or 'no overrides'}: {error}") from error
+
+
+def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
+    config: DictConfig = compose(config_name=name, overrides=list(overrides))
+    return config

@@ -25,7 +25,7 @@ from verl_spo.training.deadline import within
 from verl_spo.training.history import History
 from verl_spo.training.initial import initial_tracker
 from verl_spo.training.metrics import step_metrics
-from verl_spo.training.outcomes import read_outcomes
+from verl_spo.training.outcomes import read_outcomes, real_rows, uid_of
 from verl_spo.training.policy_loss import LOG_RATIO_METRIC
 from verl_spo.training.pool import PromptPool
 from verl_spo.training.rescore import Scorer, policy_change
@@ -83,6 +83,12 @@ class SPOTrainer(PPOTrainer):  # type: ignore[misc]
         prompts = tu.get_tensordict(batch)
         tu.assign_non_tensor_data(prompts, "global_steps", self.global_steps)
         return prompts
+
+    def _balance_batch(self, batch: KVBatchMeta, *args: Any, **kwargs: Any) -> KVBatchMeta:
+        """Order the rows by dispatch, not by arrival, so that the same outcomes make the same mini-batches."""
+        place = {uid: number for number, uid in enumerate(self.session.in_flight)}
+        batch.reorder(sorted(real_rows(batch), key=lambda row: place[uid_of(batch.keys[row])]))
+        return super()._balance_batch(batch, *args, **kwargs)
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         completion = self.session.complete(read_outcomes(batch, self._policy_change(batch)), self.global_steps)

@@ -1,0 +1,147 @@
+"""Bad input is found before any worker starts, and the message says what would be right."""
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import DictConfig
+
+from verl_spo.errors import CheckpointError, ConfigError, DataError, StoreError
+from verl_spo.training import checkpoint, preflight, recipe
+
+RECIPE = "cpu/arithmetic_spo"
+
+
+def row(content: str | None = "1+1", truth: str | None = "2") -> dict:
+    return {
+        "data_source": "arithmetic",
+        "prompt": [{"role": "user", "content": content}] if content else [],
+        "reward_model": {"style": "rule", "ground_truth": truth},
+    }
+
+
+@pytest.fixture
+def demo_dir(tmp_path: Path) -> Path:
+    """What the recipe wants to find, as small as it may be."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    for name in ("train", "validation"):
+        pq.write_table(pa.Table.from_pylist([row(), row("1+2", "3")]), tmp_path / "data" / f"{name}.parquet")
+    return tmp_path
+
+
+def configure(demo_dir: Path, *overrides: str) -> DictConfig:
+    return recipe.load(RECIPE, [f"demo_dir={demo_dir}", *overrides])
+
+
+def test_the_recipe_passes_as_it_is(demo_dir: Path) -> None:
+    preflight.check(configure(demo_dir))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["spo.epsilon=-1"], "spo.epsilon=-1.0: must be at least 0"),
+        (["spo.retention=forever"], "spo.retention='forever'"),
+        (["trainer.use_v1=False"], "trainer.use_v1=False"),
+        (["trainer.v1.trainer_mode=sync"], "trainer.v1.trainer_mode='sync': must be one of spo_sync"),
+        (["algorithm.adv_estimator=grpo"], "algorithm.adv_estimator='grpo'"),
+        (["actor_rollout_ref.rollout.n=8"], "actor_rollout_ref.rollout.n=8: SPO draws one response a prompt; set 1"),
+        (["algorithm.use_kl_in_reward=True"], "algorithm.use_kl_in_reward=True"),
+        (["+algorithm.filter_groups.enable=True"], "algorithm.filter_groups.enable=True"),
+        (
+            ["spo.retention=drift", "actor_rollout_ref.actor.policy_loss.loss_mode=vanilla"],
+            "actor_rollout_ref.actor.policy_loss.loss_mode='vanilla'",
+        ),
+        (
+            ["spo.retention=drift", "actor_rollout_ref.actor.ppo_mini_batch_size=128"],
+            "actor_rollout_ref.actor.ppo_mini_batch_size=128: spo.retention=drift needs at least 2 updates a step; "
+            "set at most 64",
+        ),
+    ],
+)
+def test_contradicting_options_are_refused(demo_dir: Path, overrides: list[str], expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        preflight.check(configure(demo_dir, *overrides))
+    assert expected in str(caught.value)
+
+
+def test_an_unknown_option_does_not_compose(demo_dir: Path) -> None:
+    with pytest.raises(ConfigError, match="epsilom"):
+        configure(demo_dir, "spo.epsilom=0.1")
+    with pytest.raises(ConfigError, match=r"spo\.epsilom: no such option"):
+        preflight.check(configure(demo_dir, "+spo.epsilom=0.1"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], "the file has no rows"),
+        ([row(), row(None)], "1 rows have no prompt; the first is row 1"),
+        ([row(truth=None), row()], "1 rows have no reward_model.ground_truth; the first is row 0"),
+        ([row(truth="")], "1 rows have no reward_model.ground_truth; the first is row 0"),
+        ([{"question": "1+1"}], "no column 'prompt'; it has question"),
+    ],
+)
+def test_unusable_rows_are_counted_and_the_first_is_named(demo_dir: Path, rows: list, expected: str) -> None:
+    schema = pa.Table.from_pylist([row()]).schema if not rows else None
+    file = demo_dir / "data" / "train.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), file)
+    with pytest.raises(DataError) as caught:
+        preflight.check(configure(demo_dir))
+    assert str(caught.value) == f"data.train_files={file}: {expected}"
+
+
+def test_a_missing_file_is_named(demo_dir: Path) -> None:
+    (demo_dir / "data" / "validation.parquet").unlink()
+    with pytest.raises(DataError, match=r"data.val_files=.*validation.parquet: no such file"):
+        preflight.check(configure(demo_dir))
+
+
+def test_a_model_folder_without_a_model_is_refused(demo_dir: Path) -> None:
+    shutil.rmtree(demo_dir / "model")
+    with pytest.raises(DataError, match=r"actor_rollout_ref.model.path=.*: no model folder"):
+        preflight.check(configure(demo_dir))
+
+
+def test_a_database_that_cannot_be_written_is_refused(demo_dir: Path) -> None:
+    with pytest.raises(StoreError, match="its folder does not exist"):
+        preflight.check(configure(demo_dir, f"spo.store.url=sqlite:///{demo_dir}/nowhere/x.db"))
+
+
+def test_a_checkpoint_of_another_run_is_refused(demo_dir: Path) -> None:
+    folder = demo_dir / "checkpoints" / "spo" / "global_step_7"
+    identity = checkpoint.Identity("uid", "arithmetic/other", "00")
+    checkpoint.save(folder, checkpoint.Checkpoint(identity, 7, {}, {}))
+    (folder.parent / "latest_checkpointed_iteration.txt").write_text("7")
+    with pytest.raises(CheckpointError, match="belongs to run 'arithmetic/other'"):
+        preflight.check(configure(demo_dir))
+    preflight.check(configure(demo_dir, "trainer.resume_mode=disable"))
+
+
+def test_a_checkpoint_that_is_gone_is_refused(demo_dir: Path) -> None:
+    root = demo_dir / "checkpoints" / "spo"
+    root.mkdir(parents=True)
+    (root / "latest_checkpointed_iteration.txt").write_text("9")
+    with pytest.raises(CheckpointError, match="global_step_9: no such checkpoint"):
+        preflight.check(configure(demo_dir))
+
+
+def test_a_pool_smaller_than_a_batch_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data.train_batch_size=128: the pool has only 64 distinct prompts"):
+        preflight.check_pool_size(64, 128)
+
+
+def test_an_unknown_recipe_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"recipe 'cpu/nothing': no such recipe; there are cpu/arithmetic"):
+        recipe.load("cpu/nothing", [])
+
+
+def test_a_recipe_may_be_a_file(demo_dir: Path) -> None:
+    mine = demo_dir / "mine.yaml"
+    mine.write_text("# @package _global_\ndefaults:\n  - /cpu/arithmetic_spo\n  - _self_\nspo:\n  epsilon: 0.2\n")
+    config = recipe.load(str(mine), [f"demo_dir={demo_dir}"])
+    assert preflight.spo_config(config).epsilon == 0.2

@@ -1,0 +1,69 @@
+"""A progress bar for a training run, from what the run writes to the store."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from verl_spo.errors import StoreError
+from verl_spo.store import Reader, open_reader, queries
+
+POLL_S = 1.0
+LINE_EVERY_STEPS = 10
+_NAMES = ("spo/reward", "spo/pool/value", "val-core/")
+
+
+@contextmanager
+def follow(url: str, run_name: str, total_steps: int | None) -> Iterator[None]:
+    """Show a run's progress while the block runs; without a terminal, a line every few steps.
+
+    Args:
+        url: The store.
+        run_name: The run, which may not have begun yet.
+        total_steps: Training steps, where they are known.
+    """
+    console = Console(highlight=False)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[state]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    ended = Event()
+    with bar:
+        task = bar.add_task(run_name, total=total_steps, state="starting Ray, the actor and vLLM (about a minute)")
+        thread = Thread(target=_watch, args=(url, run_name, bar, task, ended), name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _watch(url: str, run_name: str, bar: Progress, task: TaskID, ended: Event) -> None:
+    shown = 0
+    while not ended.wait(POLL_S):
+        # The database, or the run in it, may not be there yet; what is wrong with it, the training itself says.
+        with suppress(StoreError):
+            step, state = _state(open_reader(url), run_name)
+            bar.update(task, completed=step, state=state)
+            if bar.disable and step >= shown + LINE_EVERY_STEPS:
+                bar.console.print(f"step {step}: {state}")
+                shown = step
+
+
+def _state(reader: Reader, run_name: str) -> tuple[int, str]:
+    with reader:
+        run = queries.run(reader, run_name).run
+        if run.status != "running":
+            return 0, "starting Ray, the actor and vLLM (about a minute)"
+        names = [name for name in queries.metric_names(reader, [run.id]) if name.startswith(_NAMES)]
+        page = queries.metric_series(reader, [run.id], names)
+    latest = {series.name: series.values[-1] for series in page.series}
+    return run.last_step, "  ".join(f"{name} {value:.3f}" for name, value in latest.items())
