@@ -1,10 +1,10 @@
-"""Postgres's binary COPY format, packed and unpacked a column at a time: a row costs nanoseconds here.
+"""Postgres's binary COPY format, packed a column at a time: a row costs nanoseconds here.
 
 Format: https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,20 +35,6 @@ def pack(types: Sequence[TypeEngine[Any]], columns: Sequence[NDArray[Any] | Sequ
         used += [always, np.arange(field.shape[1]) < sizes[:, None]]
     rows = np.concatenate(data, axis=1)[np.concatenate(used, axis=1)]
     return b"".join([_HEADER, rows.tobytes(), _TRAILER])
-
-
-def unpack(types: Mapping[str, TypeEngine[Any]], data: bytes) -> dict[str, NDArray[Any]]:
-    """Columns of rows in the binary format; none NULL, and byte strings of one length a column."""
-    row = data[len(_HEADER) :]
-    empty = row == _TRAILER
-    layout: list[tuple[str, str]] = [("", ">i2")]
-    position = 2
-    for name, kind in types.items():
-        width = 8 if empty else struct.unpack_from(">i", row, position)[0]
-        layout += [(f"size of {name}", ">i4"), (name, _number(kind) or f"V{width}")]
-        position += 4 + width
-    rows = np.frombuffer(row[: -len(_TRAILER)], np.dtype(layout))
-    return {name: rows[name].astype(rows[name].dtype.newbyteorder("=")) for name in types}
 
 
 def _field(kind: TypeEngine[Any], column: NDArray[Any] | Sequence[Any]) -> tuple[NDArray[np.int64], Bytes]:

@@ -1,11 +1,26 @@
-"""Postgres's COPY: rows in and out a column at a time."""
+"""Postgres in bulk: rows in and out a column at a time."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Column, Connection, MetaData, Select, Table, and_, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Double,
+    LargeBinary,
+    MetaData,
+    Select,
+    Table,
+    and_,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.schema import CreateTable
+from sqlalchemy.types import TypeEngine
 
 from verl_spo.store import pgbinary
 
@@ -37,12 +52,27 @@ def update_columns(connection: Connection, table: Table, key: Mapping[str, int],
 
 
 def read_columns(connection: Connection, query: Select[*tuple[Any, ...]]) -> dict[str, NDArray[Any]]:
-    """Read a query whose columns are numbers or byte strings of one length, none of them NULL.
+    """Read a query whose columns are numbers or digests, none of them NULL.
 
-    COPY takes no parameters, so the query's must be numbers, which are written into the statement.
+    The server joins each column's values, in its binary format, to one long value: there are no rows to take apart.
     """
-    compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
-    cursor: Any = connection.connection.cursor()
-    with cursor.copy(f"COPY ({compiled}) TO STDOUT (FORMAT BINARY)") as copy:
-        data = b"".join(copy)
-    return pgbinary.unpack({column.key: column.type for column in query.selected_columns if column.key}, data)
+    rows = query.subquery()
+    joined = [_joined(column) for column in rows.columns]
+    compiled = select(*joined).select_from(rows).compile(connection)
+    cursor: Any = connection.connection.cursor(binary=True)
+    values = cursor.execute(str(compiled), compiled.params).fetchone()
+    return {
+        column.key: np.frombuffer(value or b"", dtype=_dtype(column.type)).astype(_dtype(column.type).replace(">", "="))
+        for column, value in zip(rows.columns, values, strict=True)
+    }
+
+
+def _joined(column: ColumnElement[Any]) -> ColumnElement[bytes]:
+    sent = {"f": func.float8send, "i": func.int8send}.get(_dtype(column.type)[1])
+    return func.string_agg(sent(column) if sent else column, func.decode("", "hex"))
+
+
+def _dtype(kind: TypeEngine[Any]) -> str:
+    if isinstance(kind, LargeBinary):
+        return f"V{kind.length}"
+    return ">f8" if isinstance(kind, Double) else ">i8"

@@ -1,22 +1,32 @@
 """Finding prompts by their words, with one meaning on both databases.
 
-Words are runs of letters and digits, in lower case. A query's parts, separated by blanks, must all occur; the words
-of one part (`12+34`, `"the sum of"`) must follow each other, and the last one may be cut short.
+Words are runs of letters and digits, in any case. A query's parts, separated by blanks, must all occur; the words of
+one part (`12+34`, `"the sum of"`) must follow each other. `triang*` finds all words that begin so.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Select, column, func, select, table, text
+from sqlalchemy import ColumnElement, Connection, Integer, Select, column, exists, func, select, table, text
 
 from verl_spo.store.schema import prompt_search
 
 _WORD = re.compile(r"[^\W_]+")
-_PART = re.compile(r'"[^"]*"|\S+')
+_PART = re.compile(r'"[^"]*"\*?|\S+')
+_FTS = table("prompt_search", column("rowid", Integer), column("prompt_search"))
 
 # Postgres refuses texts that have more than a megabyte of words.
 _INDEXED_CHARACTERS = 100_000
+
+
+@dataclass(frozen=True)
+class Part:
+    """Words that follow each other; `prefix` if the last one may go on."""
+
+    words: tuple[str, ...]
+    prefix: bool
 
 
 def add(connection: Connection, texts: Mapping[int, str]) -> None:
@@ -29,20 +39,38 @@ def add(connection: Connection, texts: Mapping[int, str]) -> None:
         connection.execute(statement, rows)
 
 
-def parts(query: str) -> list[list[str]]:
-    """A query's parts, each as its words; empty if it has no word at all."""
-    return [words for part in _PART.findall(query) if (words := _words(part))]
+def parse(query: str) -> tuple[Part, ...]:
+    """A query's parts; none if it has no word at all."""
+    found = (Part(tuple(_words(part)), part.endswith("*")) for part in _PART.findall(query))
+    return tuple(part for part in found if part.words)
 
 
-def matching(dialect: str, wanted: list[list[str]]) -> Select[*tuple[Any, ...]]:
-    """Ids of the prompts that have all the parts."""
+def ids(dialect: str, query: Sequence[Part]) -> Select[*tuple[Any, ...]]:
+    """Ids of the prompts that match."""
     if dialect == "sqlite":
-        pattern = " AND ".join(f'"{" ".join(words)}"*' for words in wanted)
-        found = table("prompt_search", column("rowid", Integer), column("prompt_search"))
-        return select(found.c.rowid.label("prompt_id")).where(found.c.prompt_search.op("MATCH")(pattern))
-    pattern = " & ".join(f"({' <-> '.join(words)}:*)" for words in wanted)
-    matches = prompt_search.c.document.op("@@")(func.to_tsquery(text("'simple'"), pattern))
-    return select(prompt_search.c.prompt_id).where(matches)
+        return select(_FTS.c.rowid.label("prompt_id")).where(_FTS.c.prompt_search.op("MATCH")(_fts_pattern(query)))
+    return select(prompt_search.c.prompt_id).where(_document_matches(query))
+
+
+def matches(dialect: str, query: Sequence[Part], prompt_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether one prompt matches."""
+    if dialect != "sqlite":
+        found = select(_document_matches(query)).where(prompt_search.c.prompt_id == prompt_id)
+        return found.scalar_subquery().is_(True)
+    # FTS5 merges the lists of all words with a prefix each time it is asked, so it is asked once.
+    if any(part.prefix for part in query):
+        return prompt_id.in_(ids(dialect, query))
+    return exists().where(_FTS.c.prompt_search.op("MATCH")(_fts_pattern(query)), _FTS.c.rowid == prompt_id)
+
+
+def _fts_pattern(query: Sequence[Part]) -> str:
+    return " AND ".join(f'"{" ".join(part.words)}"' + "*" * part.prefix for part in query)
+
+
+def _document_matches(query: Sequence[Part]) -> ColumnElement[bool]:
+    pattern = " & ".join("(" + " <-> ".join(part.words) + ":*" * part.prefix + ")" for part in query)
+    found: ColumnElement[bool] = prompt_search.c.document.op("@@")(func.to_tsquery(text("'simple'"), pattern))
+    return found
 
 
 def _words(content: str) -> list[str]:

@@ -78,12 +78,18 @@ def replace(connection: Connection, run_id: int, ids: IntArray, rows: TrackerRow
 def read(connection: Connection, run_id: int, clock: float) -> TrackerSnapshot:
     """A run's whole tracker: a million prompts in seconds."""
     rows = _read(connection, run_id)
-    first, last = (rows["prompt_id"][[0, -1]].tolist()) if len(rows["prompt_id"]) else (0, -1)
-    known = bulk.read_columns(
-        connection, select(Prompt.id, Prompt.digest).where(Prompt.id.between(first, last)).order_by(Prompt.id)
-    )
-    place = np.searchsorted(known["id"], rows["prompt_id"])
-    return TrackerSnapshot(known["digest"][place], clock, **{name: rows[name] for name in _STATE})
+    known = _digests(connection, rows["prompt_id"])
+    order = np.argsort(known["id"])
+    digests = known["digest"][order][np.searchsorted(known["id"][order], rows["prompt_id"])]
+    return TrackerSnapshot(digests, clock, **{name: rows[name] for name in _STATE})
+
+
+def _digests(connection: Connection, ids: IntArray) -> dict[str, NDArray[Any]]:
+    """Ids and digests of at least the given prompts, whose ids ascend."""
+    first, last = ids[[0, -1]].tolist() if len(ids) else (0, -1)
+    # SQLite would follow the ids through the prompts themselves, and all their text; its index of digests is enough.
+    known = Prompt.id + 0 if connection.dialect.name == "sqlite" else Prompt.id
+    return bulk.read_columns(connection, select(Prompt.id, Prompt.digest).where(known.between(first, last)))
 
 
 def _read(connection: Connection, run_id: int) -> dict[str, NDArray[Any]]:

@@ -9,9 +9,8 @@ from verl_spo.store.queries.history import (
     recent_rollouts,
 )
 from verl_spo.store.queries.metrics import Cursor, MetricPage, MetricSeries, metric_names, metric_series
+from verl_spo.store.queries.prompt_plan import SORTS, PromptFilter
 from verl_spo.store.queries.prompts import (
-    SORTS,
-    PromptFilter,
     PromptPage,
     PromptRow,
     count_prompts,
@@ -20,7 +19,7 @@ from verl_spo.store.queries.prompts import (
     prompts,
 )
 from verl_spo.store.queries.runs import AttemptRow, RunDetail, RunRow, run, runs
-from verl_spo.store.queries.summaries import SummaryRow, step_summaries
+from verl_spo.store.queries.summaries import SummaryRow, rewards_at, step_summaries
 from verl_spo.store.queries.trackers import init_scores, tracker
 
 __all__ = [
@@ -49,6 +48,7 @@ __all__ = [
     "prompt_rollouts",
     "prompts",
     "recent_rollouts",
+    "rewards_at",
     "run",
     "runs",
     "step_summaries",

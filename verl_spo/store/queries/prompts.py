@@ -1,60 +1,21 @@
-"""The table of prompts: any page of any order and filter in milliseconds, of a million prompts too.
-
-A page is read along the index of its order, unless one of the filters leaves so few prompts that these are read and
-sorted instead. SQLite keeps no statistics to choose by, so the choice is made here, by counting up to a bound.
-"""
+"""The table of prompts of a run, page by page."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, tuple_
+from sqlalchemy import Connection, func, select
 
 from verl_spo.core.interval import wilson_interval
 from verl_spo.errors import StoreError
-from verl_spo.store import search
+from verl_spo.store.queries.prompt_plan import SORTS, Key, Plan, PromptFilter, Sort
 from verl_spo.store.reader import Reader
 from verl_spo.store.schema import Prompt, Run, TrackerState
 from verl_spo.store.text import question
 
-Sort = Literal["value", "n_eff", "visits", "last_step", "uncertainty"]
-Range = tuple[float | None, float | None]
-Key = tuple[float, int]
-
-_SORT_COLUMNS = {
-    "value": TrackerState.value,
-    "n_eff": TrackerState.evidence,
-    "visits": TrackerState.visits,
-    "last_step": TrackerState.last_step,
-    "uncertainty": TrackerState.uncertainty,
-}
-SORTS = tuple(_SORT_COLUMNS)
-"""What the table can be ordered by; `uncertainty` is the variance of the estimate, v (1 - v) / n_eff."""
-
-_FEW = 5_000
-"""Prompts that are sorted faster than an index is searched for a page of them."""
-
-
-@dataclass(frozen=True)
-class PromptFilter:
-    """Which prompts. Ranges include their ends; None leaves one open.
-
-    Attributes:
-        words: As `store.search` describes them.
-        source: `data_source`, exactly.
-        value: Range of v_hat.
-        n_eff: Range of the evidence at the run's clock.
-        visits: Range of the number of observations.
-        last_step: Range of the step of the latest observation.
-    """
-
-    words: str = ""
-    source: str | None = None
-    value: Range = (None, None)
-    n_eff: Range = (None, None)
-    visits: Range = (None, None)
-    last_step: Range = (None, None)
+_TABLE = TrackerState.__table__
+_STATE = [_TABLE.c[name] for name in ("prompt_id", "alpha", "beta", "z", "visits", "last_step")]
 
 
 @dataclass(frozen=True)
@@ -105,12 +66,12 @@ def prompts(
     Raises:
         StoreError: `sort` is not one of `SORTS`.
     """
-    if sort not in _SORT_COLUMNS:
+    if sort not in SORTS:
         raise StoreError(f"sort={sort!r}: must be one of {', '.join(SORTS)}")
     with reader.connect() as connection:
         clock = _clock(connection, run_id)
-        plan = _Plan(connection, run_id, where or PromptFilter(), clock)
-        keys = connection.execute(plan.page(sort, descending, after, limit)).all()
+        plan = Plan(connection, run_id, where or PromptFilter(), clock)
+        keys = connection.execute(plan.page(_STATE, sort, descending, after, limit)).all()
         rows = _rows(connection, keys, clock)
     full = len(keys) == limit
     return PromptPage(rows, (keys[-1].key, keys[-1].prompt_id) if full else None)
@@ -122,7 +83,7 @@ def prompt(reader: Reader, run_id: int, prompt_id: int) -> PromptRow:
     Raises:
         StoreError: The run does not have it.
     """
-    mine = (TrackerState.run_id == run_id, TrackerState.prompt_id == prompt_id)
+    mine = (_TABLE.c.run_id == run_id, _TABLE.c.prompt_id == prompt_id)
     with reader.connect() as connection:
         keys = connection.execute(select(*_STATE).where(*mine)).all()
         if not keys:
@@ -133,8 +94,7 @@ def prompt(reader: Reader, run_id: int, prompt_id: int) -> PromptRow:
 def count_prompts(reader: Reader, run_id: int, where: PromptFilter, most: int = 10_000) -> int:
     """How many prompts a filter leaves, counted up to `most`."""
     with reader.connect() as connection:
-        plan = _Plan(connection, run_id, where, _clock(connection, run_id))
-        return plan.count(most)
+        return Plan(connection, run_id, where, _clock(connection, run_id)).count(most)
 
 
 def data_sources(reader: Reader) -> list[str]:
@@ -145,88 +105,6 @@ def data_sources(reader: Reader) -> list[str]:
     with reader.connect() as connection:
         found = connection.execute(select(sources.c.source).where(sources.c.source.is_not(None))).scalars()
         return list(found)
-
-
-_STATE = (
-    TrackerState.prompt_id, TrackerState.alpha, TrackerState.beta, TrackerState.z, TrackerState.visits,
-    TrackerState.last_step,
-)  # fmt: skip
-
-
-class _Plan:
-    """How to read the prompts that a filter leaves."""
-
-    def __init__(self, connection: Connection, run_id: int, where: PromptFilter, clock: float) -> None:
-        self._connection = connection
-        self._mine = TrackerState.run_id == run_id
-        self._conditions = _conditions(connection.dialect.name, where, clock)
-        self._driver = self._fewest() if connection.dialect.name == "sqlite" else None
-
-    def page(self, sort: Sort, descending: bool, after: Key | None, limit: int) -> Select[*tuple[Any, ...]]:
-        column: ColumnElement[Any] = _SORT_COLUMNS[sort]  # type: ignore[assignment]
-        query = select(*_STATE, column.label("key")).where(self._mine, *self._conditions.values())
-        if after is not None:
-            here, there = tuple_(column, TrackerState.prompt_id), tuple_(literal(after[0]), literal(after[1]))
-            query = query.where(here < there if descending else here > there)
-        order = (column, TrackerState.prompt_id)
-        if self._driver is not None:
-            # An expression has no index: SQLite sorts what the driving filter leaves.
-            order = (column + 0, TrackerState.prompt_id)
-        query = query.order_by(*(term.desc() if descending else term for term in order)).limit(limit)
-        return self._hinted(query, self._driver or sort)
-
-    def count(self, most: int) -> int:
-        query = select(TrackerState.prompt_id).where(self._mine, *self._conditions.values()).limit(most)
-        return self._count(self._hinted(query, self._driver))
-
-    def _fewest(self) -> str | None:
-        counts = {
-            name: self._count(
-                self._hinted(select(TrackerState.prompt_id).where(self._mine, condition).limit(_FEW), name)
-            )
-            for name, condition in self._conditions.items()
-        }
-        name = min(counts, key=lambda name: counts[name], default=None)
-        return name if name is not None and counts[name] < _FEW else None
-
-    def _count(self, query: Select[*tuple[Any, ...]]) -> int:
-        return int(self._connection.execute(select(func.count()).select_from(query.subquery())).scalar_one())
-
-    def _hinted(self, query: Select[*tuple[Any, ...]], name: str | None) -> Select[*tuple[Any, ...]]:
-        """Along the index of a sort or filter; along the primary key for filters that give a list of ids."""
-        if name not in _SORT_COLUMNS:
-            return query
-        index = f"ix_tracker_state_run_id_{_SORT_COLUMNS[name].key}_prompt_id"
-        return query.with_hint(TrackerState, f"INDEXED BY {index}", "sqlite")
-
-
-def _conditions(dialect: str, where: PromptFilter, clock: float) -> dict[str, ColumnElement[bool]]:
-    evidence = tuple(end if end is None else _log(end) + clock for end in where.n_eff)
-    ranges: Mapping[str, Sequence[float | None]] = {
-        "value": where.value,
-        "n_eff": evidence,
-        "visits": where.visits,
-        "last_step": where.last_step,
-    }
-    conditions = {
-        name: condition
-        for name, ends in ranges.items()
-        if (condition := _within(_SORT_COLUMNS[name], ends)) is not None  # type: ignore[arg-type]
-    }
-    if parts := search.parts(where.words):
-        conditions["words"] = TrackerState.prompt_id.in_(search.matching(dialect, parts))
-    if where.source is not None:
-        conditions["source"] = TrackerState.prompt_id.in_(select(Prompt.id).where(Prompt.data_source == where.source))
-    return conditions
-
-
-def _within(column: ColumnElement[Any], ends: Sequence[float | None]) -> ColumnElement[bool] | None:
-    low, high = ends
-    if low is not None and high is not None:
-        return column.between(low, high)
-    if low is not None:
-        return column >= low
-    return column <= high if high is not None else None
 
 
 def _rows(connection: Connection, keys: Sequence[Any], clock: float) -> tuple[PromptRow, ...]:
@@ -257,7 +135,3 @@ def _row(key: Any, text: Any, clock: float) -> PromptRow:
 
 def _clock(connection: Connection, run_id: int) -> float:
     return float(connection.execute(select(Run.clock).where(Run.id == run_id)).scalar_one())
-
-
-def _log(value: float) -> float:
-    return math.log(value) if value > 0 else -math.inf

@@ -1,7 +1,7 @@
 """Runs: the list with each one's status, and all about one."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,9 @@ class RunDetail:
         return self.attempts[-1].config
 
 
-def runs(reader: Reader, search: str = "", tag: str | None = None, limit: int = 1000) -> list[RunRow]:
+def runs(
+    reader: Reader, search: str = "", tag: str | None = None, limit: int = 1000, ids: Sequence[int] | None = None
+) -> list[RunRow]:
     """Runs, newest first.
 
     Args:
@@ -81,8 +83,11 @@ def runs(reader: Reader, search: str = "", tag: str | None = None, limit: int = 
         search: Part of the name, in any case.
         tag: Only runs that have it.
         limit: At most so many.
+        ids: Only these.
     """
     query = select(*_COLUMNS).order_by(Run.created_at.desc(), Run.id.desc())
+    if ids is not None:
+        query = query.where(Run.id.in_(ids))
     found: list[RunRow] = []
     with reader.connect() as connection:
         for row in map(_row, connection.execute(query)):

@@ -1,6 +1,6 @@
 """One row a step: what the value tracker looked like over time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,3 +49,16 @@ def step_summaries(
     )
     with reader.connect() as connection:
         return [SummaryRow(**row._mapping) for row in connection.execute(query)]
+
+
+def rewards_at(reader: Reader, run_id: int, steps: Sequence[int]) -> list[tuple[int, float]]:
+    """Some steps' mean rewards, by step: a sketch of a whole run from a few rows. What is superseded is left out."""
+    query = (
+        select(StepSummary.step, StepSummary.reward_mean)
+        .join(Attempt, of_attempt(StepSummary))
+        .where(StepSummary.run_id == run_id, StepSummary.step.in_(steps), counts(StepSummary))
+        .where(StepSummary.reward_mean.is_not(None))
+        .order_by(StepSummary.step)
+    )
+    with reader.connect() as connection:
+        return [(row.step, row.reward_mean) for row in connection.execute(query)]
