@@ -1,0 +1,79 @@
+"""One run of the lab: draw, sample, score, update, and look at the validation prompts now and then."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import rows
+import torch
+from rows import Row
+
+from lab.methods import Variant, make_method
+from lab.policy import Policy
+from lab.task import Task
+from lab.update import update
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all methods of a table have in common.
+
+    Attributes:
+        name: Of the table.
+        pool: Prompts.
+        batch: Trajectories a step.
+        steps: Training steps.
+        lr: AdamW's learning rate.
+        evaluate_every: Steps between two looks at the validation prompts.
+    """
+
+    name: str
+    pool: int = 1024
+    batch: int = 128
+    steps: int = 160
+    lr: float = 3e-4
+    evaluate_every: int = 10
+
+
+def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
+    """Train once; the same arguments give the same row on the same machine."""
+    generator = torch.Generator().manual_seed(seed)
+    policy = task.policy()
+    optimizer = torch.optim.AdamW(policy.model.parameters(), lr=setting.lr, weight_decay=0.01)
+    method = make_method(variant, task.size, setting.batch, policy, seed)
+    curve = [(0, _accuracy(task, policy))]
+    idle, rewarded = [], []
+    for step in range(1, setting.steps + 1):
+        slots = method.draw(setting.batch)
+        samples = policy.sample(task.prompts.rows(slots), generator)
+        rewards = task.rewards(slots, samples.tokens)
+        advantages = method.advantages(step, slots, samples, rewards)
+        method.published(update(policy, optimizer, samples, advantages, generator))
+        idle.append(float(np.mean(np.abs(advantages) < 1e-6)))
+        rewarded.append(float(rewards.mean()))
+        if step % setting.evaluate_every == 0 or step == setting.steps:
+            curve.append((step, _accuracy(task, policy)))
+    target = rows.steps_to(curve, curve[0][1] + rows.TARGET_GAIN)
+    return Row(
+        tier="lab",
+        setting=setting.name,
+        method=variant.method,
+        retention=variant.retention,
+        normalization=variant.normalization,
+        seed=seed,
+        steps=setting.steps,
+        batch=setting.batch,
+        pool=task.size,
+        lr=setting.lr,
+        start=curve[0][1],
+        area=rows.area_under(curve),
+        final=curve[-1][1],
+        degenerate=float(np.mean(idle)),
+        trajectories_to_target=None if target is None else target * setting.batch,
+        extra_logprob_passes=round(policy.passes / setting.steps, 2),
+        curve=curve,
+        metrics={"reward": float(np.mean(rewarded)), **method.metrics()},
+    )
+
+
+def _accuracy(task: Task, policy: Policy) -> float:
+    return float(policy.success_rates(task.validation).mean())

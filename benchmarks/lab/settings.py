@@ -1,0 +1,28 @@
+"""What the lab runs: settings, one table each, and the lines of their tables."""
+
+from lab.loop import Setting
+from lab.methods import Variant
+
+RETENTIONS = ("kl", "constant", "event", "drift")
+NORMALIZATIONS = ("trajectory", "token", "none")
+
+_BASELINES = (Variant("grpo"), Variant("reinforce++"))
+_SPO = tuple(Variant("spo", retention, how) for retention in RETENTIONS for how in NORMALIZATIONS)
+_ABLATIONS = (
+    Variant("spo", "event, published step", "trajectory"),
+    Variant("spo, no baseline", "kl", "trajectory"),
+    Variant("spo, uniform sampling", "kl", "trajectory"),
+)
+_RETENTIONS_ALONE = tuple(Variant("spo", retention, "trajectory") for retention in RETENTIONS)
+
+# Every method at the learning rate of the demo; then where drift does not saturate, and in a pool 32 times the batch.
+SETTINGS: dict[Setting, tuple[Variant, ...]] = {
+    Setting("default"): (*_BASELINES, *_SPO, *_ABLATIONS),
+    Setting("lr 1e-4", lr=1e-4): (*_BASELINES, *_RETENTIONS_ALONE),
+    Setting("lr 3e-5", lr=3e-5): (*_BASELINES, *_RETENTIONS_ALONE),
+    Setting("pool 4096", pool=4096): (
+        *_BASELINES,
+        *_RETENTIONS_ALONE,
+        Variant("spo", "event, published step", "trajectory"),
+    ),
+}

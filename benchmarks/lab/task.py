@@ -1,0 +1,75 @@
+"""The task: prompts as tokens, rewards of responses, and the tiny model that every run starts from."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lab.policy import Policy, Tokens, append, pad_left
+from verl_spo.core.arrays import FloatArray, IntArray
+from verl_spo.data.arithmetic import PromptSet
+from verl_spo.data.problems import Problem
+from verl_spo.data.rewards import compute_score
+from verl_spo.data.tiny_model import MAX_ANSWER_TOKENS
+from verl_spo.data.tokenizer import encode_questions
+
+
+@dataclass(frozen=True)
+class Task:
+    """A pool of prompts with verifiable answers.
+
+    Attributes:
+        prompts: The pool, (P, width).
+        answers: Ground truths of the pool, (P,).
+        validation: Other prompts with their right answers, as the policy would write them.
+    """
+
+    prompts: Tokens
+    answers: Sequence[str]
+    validation: Tokens
+    tokenizer: Any
+    model: Any
+
+    @property
+    def size(self) -> int:
+        """Prompts in the pool."""
+        return len(self.answers)
+
+    def policy(self) -> Policy:
+        """A fresh copy of the starting policy."""
+        return Policy(copy.deepcopy(self.model), self.tokenizer.eos_token_id, MAX_ANSWER_TOKENS)
+
+    def rewards(self, slots: IntArray, responses: Tokens) -> FloatArray:
+        """1 for a right response, otherwise 0, (n,)."""
+        kept = [row[real.bool()] for row, real in zip(*_responses(responses), strict=True)]
+        texts = self.tokenizer.batch_decode(kept, skip_special_tokens=True)
+        return np.array(
+            [
+                compute_score("arithmetic", text, self.answers[slot])["score"]
+                for slot, text in zip(slots, texts, strict=True)
+            ]
+        )
+
+
+def _responses(tokens: Tokens) -> tuple[Any, Any]:
+    return tokens.ids[:, tokens.start :], tokens.real[:, tokens.start :]
+
+
+def make_task(prompts: PromptSet, tokenizer: Any, model: Any) -> Task:
+    """The task of a prompt set."""
+    train, validation = _questions(tokenizer, prompts.train), _questions(tokenizer, prompts.validation)
+    width = max(map(len, [*train, *validation]))
+    right = [[*tokenizer.encode(problem.answer), tokenizer.eos_token_id] for problem in prompts.validation]
+    return Task(
+        prompts=pad_left(train, width),
+        answers=[problem.answer for problem in prompts.train],
+        validation=append(pad_left(validation, width), right, MAX_ANSWER_TOKENS),
+        tokenizer=tokenizer,
+        model=model,
+    )
+
+
+def _questions(tokenizer: Any, problems: Sequence[Problem]) -> list[list[int]]:
+    return encode_questions(tokenizer, [problem.question for problem in problems])

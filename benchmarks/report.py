@@ -1,0 +1,107 @@
+"""Tables in Markdown and plots in SVG, from rows. Intervals are of 95 %, by Student's t over seeds."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+import numpy as np
+from rows import Row
+from scipy.stats import t as student
+
+Line = tuple[str, str | None, str | None]
+# What every line is compared with, in pairs of equal seed.
+REFERENCE: Line = ("spo", "kl", "trajectory")
+# What the plots show.
+SHOWN: tuple[Line, ...] = (
+    REFERENCE,
+    ("spo", "constant", "trajectory"),
+    ("spo", "event", "trajectory"),
+    ("spo", "drift", "trajectory"),
+    ("reinforce++", None, None),
+    ("grpo", None, None),
+)
+
+_NAMES = ("method", "retention", "normalization")
+_FIGURES = (
+    "seeds",
+    "area",
+    "area against spo kl",
+    "final",
+    "no signal",
+    "trajectories to +10 points",
+    "extra passes a step",
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and half the width of its interval; NaN for fewer than two values."""
+
+    mean: float
+    half: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Estimate":
+        n = len(values)
+        half = float(student.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+        return cls(fmean(values), half)
+
+    def points(self, signed: bool = False) -> str:
+        """In points (hundredths)."""
+        return f"{100 * self.mean:{'+' if signed else ''}.1f} ± {100 * self.half:.1f}"
+
+
+def lines(rows: Sequence[Row]) -> dict[Line, list[Row]]:
+    """The rows of each line, by seed."""
+    grouped: dict[Line, list[Row]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row.seed):
+        grouped[row.line].append(row)
+    return dict(grouped)
+
+
+def paired(left: Sequence[Row], right: Sequence[Row], value: Callable[[Row], float]) -> Estimate | None:
+    """Mean difference left - right over the seeds that both have; None without any."""
+    others = {row.seed: value(row) for row in right}
+    differences = [value(row) - others[row.seed] for row in left if row.seed in others]
+    return Estimate.of(differences) if differences else None
+
+
+def table(rows: Sequence[Row]) -> str:
+    """One setting's table, best area first."""
+    grouped = lines(rows)
+    reference = grouped.get(REFERENCE, [])
+    head = [*_NAMES, *_FIGURES]
+    body = [_cells(line, runs, reference) for line, runs in sorted(grouped.items(), key=lambda item: -_area(item[1]))]
+    separator = ["---"] * len(_NAMES) + ["---:"] * len(_FIGURES)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, separator, *body))
+
+
+def _area(runs: Sequence[Row]) -> float:
+    return fmean(row.area for row in runs)
+
+
+def _cells(line: Line, runs: Sequence[Row], reference: Sequence[Row]) -> list[str]:
+    method, retention, normalization = line
+    against = None if line == REFERENCE else paired(runs, reference, lambda row: row.area)
+    return [
+        method,
+        retention or "",
+        normalization or "",
+        str(len(runs)),
+        Estimate.of([row.area for row in runs]).points(),
+        against.points(signed=True) if against else "",
+        Estimate.of([row.final for row in runs]).points(),
+        f"{100 * fmean(row.degenerate for row in runs):.0f} %",
+        _to_target(runs),
+        f"{fmean(row.extra_logprob_passes for row in runs):.0f}",
+    ]
+
+
+def _to_target(runs: Sequence[Row]) -> str:
+    """The median, and how many runs got there if not all did."""
+    reached = [row.trajectories_to_target for row in runs if row.trajectories_to_target is not None]
+    if not reached:
+        return "never"
+    share = "" if len(reached) == len(runs) else f" ({len(reached)} of {len(runs)})"
+    return f"{median(reached):,.0f}{share}"

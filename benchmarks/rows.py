@@ -1,0 +1,109 @@
+"""One training run is one row, whichever tier made it. The rows are the benchmark's result; tables come from them."""
+
+import fcntl
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+# Accuracy above the start that `trajectories_to_target` waits for.
+TARGET_GAIN = 0.10
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run.
+
+    Attributes:
+        tier: `lab` or `verl`.
+        setting: Name of the set-up; rows are compared within one.
+        method: `spo`, `grpo`, ...
+        retention: SPO's; None for other methods.
+        normalization: SPO's; None for other methods.
+        seed: Runs of equal seed are compared in pairs.
+        steps: Training steps.
+        batch: Trajectories a step.
+        pool: Prompts.
+        lr: Learning rate.
+        start: Validation accuracy before step 1, in [0, 1].
+        area: Mean validation accuracy over the run (trapezoids).
+        final: Validation accuracy after the last step.
+        degenerate: Share of trajectories without a learning signal: advantage 0.
+        trajectories_to_target: Until the accuracy is `TARGET_GAIN` above the start; None if it never is.
+        extra_logprob_passes: A step, beside what every method needs.
+        curve: (step, validation accuracy) pairs.
+        metrics: Whatever else helps to understand the run: means over it.
+    """
+
+    tier: str
+    setting: str
+    method: str
+    retention: str | None
+    normalization: str | None
+    seed: int
+    steps: int
+    batch: int
+    pool: int
+    lr: float
+    start: float
+    area: float
+    final: float
+    degenerate: float
+    trajectories_to_target: float | None
+    extra_logprob_passes: float
+    curve: list[tuple[int, float]]
+    metrics: dict[str, float]
+
+    @property
+    def line(self) -> tuple[str, str | None, str | None]:
+        """Which line of its setting's table it belongs to."""
+        return self.method, self.retention, self.normalization
+
+
+def area_under(curve: Sequence[tuple[int, float]]) -> float:
+    """Mean of a piecewise linear curve over its steps."""
+    (first, _), (last, _) = curve[0], curve[-1]
+    return sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(curve)) / (last - first)
+
+
+def steps_to(curve: Sequence[tuple[int, float]], target: float) -> float | None:
+    """Where a piecewise linear curve first reaches `target`; None if it does not."""
+    for (x0, y0), (x1, y1) in pairwise(curve):
+        if y0 < target <= y1:
+            return x0 + (x1 - x0) * (target - y0) / (y1 - y0)
+    return None
+
+
+def load(paths: Iterable[Path]) -> list[Row]:
+    """All rows of some result files; a file that does not exist has none."""
+    rows = [Row(**row) for path in paths if path.exists() for row in json.loads(path.read_text())]
+    return sorted(rows, key=lambda row: (row.tier, row.setting, *map(str, row.line), row.seed))
+
+
+def add(path: Path, row: Row) -> None:
+    """Add a row to a result file; processes that add at the same time wait for each other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        rows = [*load([path]), row]
+        unfinished = path.with_suffix(".tmp")
+        unfinished.write_text("[\n" + ",\n".join(json.dumps(_compact(row)) for row in rows) + "\n]\n")
+        unfinished.replace(path)
+
+
+def _compact(row: Row) -> dict[str, object]:
+    values = asdict(row)
+    assert set(values) == {f.name for f in fields(Row)}
+    return {name: _rounded(value) for name, value in values.items()}
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return value

@@ -1,0 +1,91 @@
+from dataclasses import replace
+
+import pytest
+import report
+import rows
+from curves import curves
+from learning import between_marks
+from rows import Row
+
+ROW = Row(
+    tier="lab",
+    setting="default",
+    method="spo",
+    retention="kl",
+    normalization="trajectory",
+    seed=0,
+    steps=20,
+    batch=8,
+    pool=64,
+    lr=1e-3,
+    start=0.3,
+    area=0.4,
+    final=0.5,
+    degenerate=0.0,
+    trajectories_to_target=80.0,
+    extra_logprob_passes=1.0,
+    curve=[(0, 0.3), (20, 0.5)],
+    metrics={"rho": 0.9},
+)
+GRPO = replace(ROW, method="grpo", retention=None, normalization=None, trajectories_to_target=None)
+
+
+def test_area_is_the_mean_height_of_the_curve():
+    assert rows.area_under([(0, 0.0), (10, 1.0), (30, 1.0)]) == pytest.approx((5 + 20) / 30)
+
+
+@pytest.mark.parametrize(("target", "steps"), [(0.25, 5.0), (0.5, 10.0), (0.6, 40.0), (0.9, None)])
+def test_the_first_crossing_of_the_target_is_interpolated(target, steps):
+    curve = [(0, 0.0), (10, 0.5), (20, 0.4), (30, 0.5), (50, 0.7)]
+    assert rows.steps_to(curve, target) == (None if steps is None else pytest.approx(steps))
+
+
+def test_rows_survive_the_file_and_accumulate(tmp_path):
+    path = tmp_path / "results" / "learning_lab.json"
+    assert rows.load([path]) == []
+    rows.add(path, replace(ROW, seed=1))
+    rows.add(path, ROW)
+    loaded = rows.load([path])
+    assert [row.seed for row in loaded] == [0, 1]
+    assert replace(loaded[0], curve=[tuple(point) for point in loaded[0].curve]) == ROW
+
+
+def test_an_interval_is_students():
+    estimate = report.Estimate.of([0.1, 0.2, 0.3])
+    assert estimate.mean == pytest.approx(0.2)
+    assert estimate.half == pytest.approx(4.302653 * 0.1 / 3**0.5, rel=1e-5)
+
+
+def test_differences_are_paired_by_seed():
+    left = [replace(ROW, seed=seed, area=0.4 + seed) for seed in (0, 1, 2)]
+    right = [replace(GRPO, seed=seed, area=0.3 + seed) for seed in (2, 1, 5)]
+    difference = report.paired(left, right, lambda row: row.area)
+    assert difference.mean == pytest.approx(0.1)
+    assert difference.half == pytest.approx(0.0, abs=1e-9)
+    assert report.paired(left, right[2:], lambda row: row.area) is None
+
+
+def test_a_table_has_a_line_a_method_best_first():
+    runs = [replace(row, seed=seed, area=row.area + seed / 100) for row in (GRPO, ROW) for seed in (0, 1)]
+    runs = [replace(row, area=row.area - 0.1) if row.method == "grpo" else row for row in runs]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in report.table(runs).splitlines()]
+    assert [line[0] for line in lines[2:]] == ["spo", "grpo"]
+    assert lines[2][3:6] == ["2", "40.5 ± 6.4", ""]
+    assert lines[3][5] == "-10.0 ± 0.0"
+    assert (lines[2][8], lines[3][8]) == ("80", "never")
+
+
+def test_curves_name_every_line():
+    runs = [replace(row, seed=seed) for row in (GRPO, ROW) for seed in (0, 1)]
+    drawing = curves(report.lines(runs), report.SHOWN)
+    assert drawing.count("<polygon") == 2
+    assert ">grpo<" in drawing
+    assert ">spo kl trajectory<" in drawing
+
+
+def test_tables_replace_what_stands_between_their_marks():
+    document = "before\n<!-- begin lab default -->\nold\n<!-- end lab default -->\nafter\n"
+    expected = document.replace("old", "new")
+    assert between_marks(document, "lab default", "new") == expected
+    with pytest.raises(ValueError, match="lab other"):
+        between_marks(document, "lab other", "new")
