@@ -1,6 +1,6 @@
 """Many rows at once: COPY on Postgres, prepared statements on SQLite. NaN is stored as NULL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,17 @@ def insert_columns(connection: Connection, table: Table, columns: Columns) -> No
         pgcopy.insert_columns(connection, table, columns)
         return
     _execute_many(connection, insert(table), columns)
+
+
+def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Insert rows, given one by one, for columns whose values differ much in length; JSON comes as text."""
+    if connection.dialect.name == "postgresql":
+        pgcopy.insert_rows(connection, table, names, rows)
+        return
+    statement = insert(table).compile(connection, column_keys=list(names))
+    order = [names.index(name) for name in statement.positiontup or ()]
+    if values := [tuple(row[place] for place in order) for row in rows]:
+        connection.exec_driver_sql(str(statement), values)
 
 
 def update_columns(connection: Connection, table: Table, key: Mapping[str, int], row: str, columns: Columns) -> None:

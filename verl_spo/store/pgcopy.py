@@ -1,6 +1,6 @@
 """Postgres in bulk: rows in and out a column at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,16 +36,26 @@ def insert_columns(connection: Connection, table: Table, columns: Columns) -> No
         copy.write(pgbinary.pack([table.c[name].type for name in columns], list(columns.values())))
 
 
+def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Insert rows, given one by one, in one COPY."""
+    preparer = connection.dialect.identifier_preparer
+    cursor: Any = connection.connection.cursor()
+    quoted = ", ".join(map(preparer.quote, names))
+    with cursor.copy(f"COPY {preparer.format_table(table)} ({quoted}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def temporary(connection: Connection, name: str, *columns: Column[Any]) -> Table:
+    """A table of this connection, empty at the start of every transaction."""
+    made = Table(name, MetaData(), *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DELETE ROWS")
+    connection.execute(CreateTable(made, if_not_exists=True))
+    return made
+
+
 def update_columns(connection: Connection, table: Table, key: Mapping[str, int], row: str, columns: Columns) -> None:
     """Update the rows of `table` where the `key` columns have the given values, and column `row` that of each row."""
-    staged = Table(
-        f"{table.name}_update",
-        MetaData(),
-        *(Column(name, table.c[name].type) for name in columns),
-        prefixes=["TEMPORARY"],
-        postgresql_on_commit="DELETE ROWS",
-    )
-    connection.execute(CreateTable(staged, if_not_exists=True))
+    staged = temporary(connection, f"{table.name}_update", *(Column(name, table.c[name].type) for name in columns))
     insert_columns(connection, staged, columns)
     same = and_(*(table.c[name] == value for name, value in key.items()), table.c[row] == staged.c[row])
     connection.execute(update(table).where(same).values({name: staged.c[name] for name in columns if name != row}))

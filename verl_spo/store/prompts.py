@@ -1,18 +1,20 @@
 """Registering prompts: in bulk, once for all runs that share them, with their words for the search."""
 
+import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, insert, select, text
+from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, LargeBinary, Table, any_, literal, select, text
 
 from verl_spo.errors import StoreError
-from verl_spo.store import search
+from verl_spo.store import bulk, search
 from verl_spo.store.records import IntArray, PromptRecord
 from verl_spo.store.schema import Prompt
 from verl_spo.store.text import clean, searchable
 
+_TABLE: Table = Prompt.__table__  # type: ignore[assignment]
+_COLUMNS = ("digest", "data_source", "messages", "ground_truth")
 _CHUNK = 10_000
 _DIGEST_BYTES = 16
 
@@ -31,12 +33,18 @@ def register(engine: Engine, prompts: Iterable[PromptRecord]) -> IntArray:
     while chunk := list(islice(source, _CHUNK)):
         with engine.begin() as connection:
             ids.append(_register_chunk(connection, chunk))
+    if len(ids) > 1:
+        _settle(engine)
     return np.concatenate(ids) if ids else np.empty(0, dtype=np.int64)
 
 
 def ids_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:
     """Ids of the prompts that are known, by digest."""
-    rows = connection.execute(select(Prompt.digest, Prompt.id).where(Prompt.digest.in_(digests)))
+    known: ColumnElement[bool] = Prompt.digest.in_(digests)
+    if connection.dialect.name == "postgresql":
+        # One parameter instead of thousands, each of which would have to be parsed.
+        known = Prompt.digest == any_(literal(digests, ARRAY(LargeBinary)))
+    rows = connection.execute(select(Prompt.digest, Prompt.id).where(known))
     return {bytes(digest): number for digest, number in rows}
 
 
@@ -47,20 +55,26 @@ def _register_chunk(connection: Connection, chunk: Sequence[PromptRecord]) -> In
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     known = ids_of(connection, digests)
     if missing := {prompt.digest: prompt for prompt in chunk if prompt.digest not in known}:
-        connection.execute(insert(Prompt), [_row(prompt) for prompt in missing.values()])
+        bulk.insert_rows(connection, _TABLE, _COLUMNS, map(_row, missing.values()))
         added = ids_of(connection, list(missing))
         search.add(connection, {added[digest]: searchable(p.messages, p.ground_truth) for digest, p in missing.items()})
         known |= added
     return np.fromiter((known[digest] for digest in digests), dtype=np.int64, count=len(digests))
 
 
-def _row(prompt: PromptRecord) -> dict[str, Any]:
-    return {
-        "digest": prompt.digest,
-        "data_source": clean(prompt.data_source),
-        "messages": [dict(message) for message in prompt.messages],
-        "ground_truth": clean(prompt.ground_truth),
-    }
+def _settle(engine: Engine) -> None:
+    """After many prompts: let the databases look at them, which they would do later by themselves."""
+    with engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            search.optimize(connection)
+        else:
+            connection.execute(text("SELECT gin_clean_pending_list('ix_prompt_search_document')"))
+            connection.execute(text("ANALYZE prompts, prompt_search"))
+
+
+def _row(prompt: PromptRecord) -> tuple[bytes, str, str, str]:
+    messages = json.dumps([dict(message) for message in prompt.messages])
+    return prompt.digest, clean(prompt.data_source), messages, clean(prompt.ground_truth)
 
 
 def _check(chunk: Sequence[PromptRecord]) -> None:

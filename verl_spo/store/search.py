@@ -9,8 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, column, exists, func, select, table, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Text,
+    column,
+    exists,
+    func,
+    insert,
+    select,
+    table,
+    text,
+)
 
+from verl_spo.store import pgcopy
 from verl_spo.store.schema import prompt_search
 
 _WORD = re.compile(r"[^\W_]+")
@@ -31,12 +47,19 @@ class Part:
 
 def add(connection: Connection, texts: Mapping[int, str]) -> None:
     """Index the texts of prompts, by id; their ids must be new."""
-    rows = [{"id": number, "words": " ".join(_words(content))} for number, content in texts.items()]
+    rows = [(number, " ".join(_words(content))) for number, content in texts.items()]
     if connection.dialect.name == "sqlite":
-        connection.execute(text("INSERT INTO prompt_search (rowid, document) VALUES (:id, :words)"), rows)
-    else:
-        statement = text("INSERT INTO prompt_search (prompt_id, document) VALUES (:id, to_tsvector('simple', :words))")
-        connection.execute(statement, rows)
+        connection.exec_driver_sql("INSERT INTO prompt_search (rowid, document) VALUES (?, ?)", rows)
+        return
+    staged = pgcopy.temporary(connection, "prompt_words", Column("prompt_id", BigInteger), Column("words", Text))
+    pgcopy.insert_rows(connection, staged, ["prompt_id", "words"], rows)
+    documents = select(staged.c.prompt_id, func.to_tsvector(text("'simple'"), staged.c.words))
+    connection.execute(insert(prompt_search).from_select(["prompt_id", "document"], documents))
+
+
+def optimize(connection: Connection) -> None:
+    """Merge the pieces that SQLite's index consists of after many insertions."""
+    connection.exec_driver_sql("INSERT INTO prompt_search (prompt_search) VALUES ('optimize')")
 
 
 def parse(query: str) -> tuple[Part, ...]:

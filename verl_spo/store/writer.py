@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from verl_spo.config import StoreConfig
 from verl_spo.errors import DurabilityError, StoreError
@@ -73,6 +73,9 @@ def open_writer(
         _adopt(engine, run, ids, config, path)
         with engine.begin() as connection:
             claim = registry.claim(connection, run, ids, tracker, clock, resume_step)
+            if connection.dialect.name == "postgresql":
+                # The planner would not know of the new rows until the server looks at them by itself.
+                connection.execute(text("ANALYZE tracker_state"))
     applier = Applier(claim, ids, config.rollout_budget_mb * _MIB)
     return RunWriter(engine, Sink(engine, applier, Spool(path, claim.owner)), config)
 
