@@ -1,6 +1,7 @@
 """`verl-spo doctor`: is this environment fit to train?"""
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from verl_spo.config import StoreConfig
 from verl_spo.errors import SPOError
 from verl_spo.plugin import ADVANTAGE_ESTIMATOR, TRAINER_MODES
 from verl_spo.store.engine import check_writable
@@ -17,7 +19,7 @@ from verl_spo.training import plugin_check, provenance
 Check = tuple[str, Callable[[], str]]
 
 
-def doctor(db: Annotated[str, typer.Option(envvar="VERL_SPO_DB", help="Database URL.")] = DEFAULT_URL) -> None:
+def doctor(db: Annotated[str, typer.Option(envvar="VERL_SPO_DB", help="Database URL.")] = StoreConfig().url) -> None:
     """Check versions, verl's plug-in mechanism, the registrations, the platform and the database."""
     checks: list[Check] = [
         ("versions", _versions),
@@ -51,7 +53,10 @@ def _registrations() -> str:
     """Import what verl's TaskRunner imports, and look whether SPO is in it."""
     from verl_spo.training.registrations import check
 
-    check()
+    with warnings.catch_warnings():
+        # verl names every engine that is not installed.
+        warnings.simplefilter("ignore")
+        check()
     return f"estimator {ADVANTAGE_ESTIMATOR}, trainers {', '.join(TRAINER_MODES)}"
 
 

@@ -1,17 +1,18 @@
 """`verl-spo`: every command, put together."""
 
-from verl_spo.cli import dashboard, data, db, demo, doctor, prompts, runs, train, transfer
+from verl_spo.cli import data
 from verl_spo.cli.app import App
+from verl_spo.cli.dashboard import dashboard
+from verl_spo.cli.demo import demo
+from verl_spo.cli.doctor import doctor
+from verl_spo.cli.train import recipes, train
+
+HYDRA_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = App(help="Single-stream Policy Optimization (SPO) for verl.", no_args_is_help=True)
-app.command("demo")(demo.demo)
-app.command("train", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train.train)
-app.command("recipes")(train.recipes)
-app.command("dashboard")(dashboard.dashboard)
-app.command("doctor")(doctor.doctor)
-app.add_typer(runs.app, name="runs")
-app.add_typer(prompts.app, name="prompts")
+app.command(context_settings=HYDRA_ARGUMENTS)(demo)
+app.command(context_settings=HYDRA_ARGUMENTS)(train)
+app.command()(recipes)
+app.command()(dashboard)
+app.command()(doctor)
 app.add_typer(data.app, name="data")
-app.add_typer(db.app, name="db")
-app.command("export")(transfer.export)
-app.command("import")(transfer.import_)

@@ -10,10 +10,11 @@ from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
 
 from verl_spo.config import SPOConfig
-from verl_spo.store import RunWriter, open_writer
-from verl_spo.store.records import Observations, RunInfo, StepRecord, TrackerRows
+from verl_spo.store import RunWriter, open_reader, open_writer, queries
+from verl_spo.store.records import InitScores, Observations, RunInfo, StepRecord, TrackerRows
 from verl_spo.training import preflight, provenance
 from verl_spo.training.checkpoint import Checkpoint
+from verl_spo.training.initial import Estimates
 from verl_spo.training.outcomes import real_rows, uid_of
 from verl_spo.training.pool import PromptPool
 from verl_spo.training.session import Completion, Session
@@ -25,10 +26,11 @@ class History:
     Used as a context manager around training, it notes how the run ended.
     """
 
-    def __init__(self, writer: RunWriter, run_uid: str, config: SPOConfig) -> None:
+    def __init__(self, writer: RunWriter, run_uid: str, config: SPOConfig, init_estimates: Estimates) -> None:
         self.run_uid = run_uid
         self._writer = writer
         self._config = config
+        self._init_estimates = init_estimates
         self._texts: dict[str, tuple[str, str]] = {}
 
     @classmethod
@@ -52,13 +54,26 @@ class History:
         )
         rows = tracker_rows(session, np.arange(len(pool)))
         resume_step = restored.step if restored else None
+        earlier = _earlier_estimates(config, spo, pool)
         writer = open_writer(spo.store, info, pool.records(), rows, resume_step, session.retention.clock)
-        return cls(writer, run_uid, spo)
+        return cls(writer, run_uid, spo, earlier)
 
     @property
     def queue_depth(self) -> int:
         """Training steps that wait for the database."""
         return self._writer.queue_depth
+
+    def begin(self, session: Session) -> None:
+        """Note where the tracker starts, as step 0."""
+        self._submit(0, session, Completion.none(), np.arange(session.tracker.size), failed=0, metrics={})
+
+    def init_estimates(self) -> Estimates:
+        """What an earlier attempt of this run estimated before it was interrupted, of the same initial policy."""
+        return self._init_estimates
+
+    def keep_init_estimates(self, estimates: Estimates, slots: np.ndarray) -> None:
+        """Store the estimates of some slots."""
+        self._writer.add_init_scores(InitScores(slots, estimates.responses[slots], estimates.reward_sum[slots]))
 
     def keep_rollouts(self, batch: KVBatchMeta, completion: Completion, tokenizer: Any) -> None:
         """Keep the text of the share of trajectories that `spo.store.rollout_fraction` asks for."""
@@ -80,7 +95,17 @@ class History:
 
     def submit(self, step: int, session: Session, completion: Completion, metrics: dict[str, float]) -> None:
         """Hand over one step's evidence; returns at once unless the queue is full."""
-        changed = tracker_rows(session, np.unique(completion.slots))
+        self._submit(step, session, completion, np.unique(completion.slots), int(metrics["spo/failed"]), metrics)
+
+    def _submit(
+        self,
+        step: int,
+        session: Session,
+        completion: Completion,
+        changed: np.ndarray,
+        failed: int,
+        metrics: dict[str, float],
+    ) -> None:
         texts = [self._texts.get(uid, (None, None)) for uid in completion.uids]
         self._texts.clear()
         observations = Observations(
@@ -101,9 +126,10 @@ class History:
         summary = {
             "value_histogram": session.histogram.counts.tolist(),
             "n_prompts_visited": session.tracker.n_visited,
-            "n_failed": int(metrics["spo/failed"]),
+            "n_failed": failed,
         }
-        self._writer.submit(StepRecord(step, session.retention.clock, observations, changed, summary, metrics))
+        rows = tracker_rows(session, changed)
+        self._writer.submit(StepRecord(step, session.retention.clock, observations, rows, summary, metrics))
 
     def log(self, data: dict[str, Any], step: int) -> None:
         """verl's metrics of a step (verl/utils/tracking.py:191); SPO's own came with the step's evidence."""
@@ -129,6 +155,22 @@ class History:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._writer.close("finished" if kind is None else "failed")
+
+
+def _earlier_estimates(config: DictConfig, spo: SPOConfig, pool: PromptPool) -> Estimates:
+    estimates = Estimates.none(len(pool))
+    with open_reader(spo.store.url) as reader:
+        if preflight.run_name(config) not in {
+            run.name for run in queries.runs(reader, search=preflight.run_name(config))
+        }:
+            return estimates
+        earlier = queries.run(reader, preflight.run_name(config))
+        if earlier.config["actor_rollout_ref"]["model"]["path"] != config.actor_rollout_ref.model.path:
+            return estimates
+        stored = queries.init_scores(reader, earlier.run.id)
+    for slot, digest in enumerate(pool.digests):
+        estimates.responses[slot], estimates.reward_sum[slot] = stored.get(digest, (0, 0.0))
+    return estimates
 
 
 def tracker_rows(session: Session, slots: np.ndarray) -> TrackerRows:

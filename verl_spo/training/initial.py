@@ -1,10 +1,106 @@
 """Where the value tracker starts: `spo.init`."""
 
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
 from verl_spo.config import SPOConfig
 from verl_spo.core.tracker import ValueTracker
+from verl_spo.store import open_reader, queries
 from verl_spo.training.pool import PromptPool
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Estimates:
+    """Rewards in [0, 1] from before training, summed by slot.
+
+    Attributes:
+        responses: (P,) how many there are.
+        reward_sum: (P,) their sum.
+    """
+
+    responses: np.ndarray
+    reward_sum: np.ndarray
+
+    @classmethod
+    def none(cls, pool_size: int) -> "Estimates":
+        """No response to any prompt."""
+        return cls(np.zeros(pool_size, dtype=np.int64), np.zeros(pool_size))
+
+    def replace(self, slots: np.ndarray, responded: np.ndarray, rewards: np.ndarray) -> None:
+        """Put responses, the slot and the reward (n,) of each, in the place of what `slots` had."""
+        self.responses[slots], self.reward_sum[slots] = 0, 0.0
+        np.add.at(self.responses, responded, 1)
+        np.add.at(self.reward_sum, responded, rewards)
+
+    def values(self, prior: float) -> np.ndarray:
+        """v0 by slot: Jeffreys' estimate `(successes + 1/2) / (n0 + 1)`, and the prior where there is no response."""
+        smoothed = (self.reward_sum + 0.5) / (self.responses + 1)
+        return np.where(self.responses > 0, smoothed, prior)
 
 
 def initial_tracker(config: SPOConfig, pool: PromptPool) -> ValueTracker:
-    """The tracker before the first step; prompts of which nothing is known start at the prior."""
+    """The tracker before the first step; prompts of which nothing is known start at the prior.
+
+    `init=rollouts` starts there too: its estimates need the rollout engine (trainers.py).
+
+    Raises:
+        StoreError: The run of `spo.init_run` is not in the database.
+        DataError: `spo.init_file` cannot be read.
+    """
+    match config.init:
+        case "file":
+            return _logged(config, _from_file(config, pool))
+        case "run":
+            return _logged(config, _from_run(config, pool))
     return ValueTracker.from_value(len(pool), config.prior, config.prior_n_eff)
+
+
+def tracker_of(config: SPOConfig, known: np.ndarray, values: np.ndarray) -> ValueTracker:
+    """A tracker of values (P,), with the evidence of `spo.init_n_eff` where `known` (P,), else of the prior."""
+    strength = np.where(known, config.init_n_eff, config.prior_n_eff)
+    return ValueTracker.from_value(len(values), np.where(known, values, config.prior), strength)
+
+
+def _from_file(config: SPOConfig, pool: PromptPool) -> tuple[np.ndarray, np.ndarray]:
+    from verl_spo.data.scores import read_scores
+
+    slots = _slots_by_key(pool)
+    estimates = Estimates.none(len(pool))
+    for key, rewards in read_scores(config.init_file).items():
+        if key in slots:
+            slot = np.array([slots[key]])
+            estimates.replace(slot, slot.repeat(len(rewards)), np.asarray(rewards))
+    return estimates.responses > 0, estimates.values(config.prior)
+
+
+def _from_run(config: SPOConfig, pool: PromptPool) -> tuple[np.ndarray, np.ndarray]:
+    with open_reader(config.store.url) as reader:
+        earlier = queries.tracker(reader, queries.run(reader, str(config.init_run)).run.id)
+    slot = {digest: number for number, digest in enumerate(pool.digests)}
+    known, values = np.zeros(len(pool), dtype=bool), np.zeros(len(pool))
+    for digest, visits, value in zip(
+        earlier.digests, earlier.visits, earlier.alpha / (earlier.alpha + earlier.beta), strict=True
+    ):
+        number = slot.get(bytes(digest))
+        if number is not None and visits:
+            known[number], values[number] = True, value
+    return known, values
+
+
+def _logged(config: SPOConfig, found: tuple[np.ndarray, np.ndarray]) -> ValueTracker:
+    known, values = found
+    _log.warning(
+        "spo.init=%s: %d of %d prompts known, the others start at the prior", config.init, known.sum(), len(known)
+    )
+    return tracker_of(config, known, values)
+
+
+def _slots_by_key(pool: PromptPool) -> Mapping[str, int]:
+    """How a file may name a slot: by its digest in hex, or by the text of its last message."""
+    by_text = {pool.text(slot): slot for slot in range(len(pool))}
+    return {**by_text, **{digest.hex(): slot for slot, digest in enumerate(pool.digests)}}

@@ -8,8 +8,6 @@ from transfer_queue import KVBatchMeta
 
 from verl_spo.training.session import Outcomes
 
-FIELDS = ["rm_scores", "response_mask"]
-
 
 def real_rows(batch: KVBatchMeta) -> list[int]:
     """Rows that a model generated, in the order of verl's keys `{uid}_{session}_{output}`; padding rows are not."""
@@ -30,8 +28,8 @@ def read_outcomes(batch: KVBatchMeta, policy_change: Mapping[str, float]) -> Out
         policy_change: D by uid, where it was measured.
     """
     rows = real_rows(batch)
-    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=FIELDS)
-    scores = data["rm_scores"].to_padded_tensor(0.0).double().sum(dim=1).numpy()[rows]
+    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["response_mask"])
+    scores = _scores(batch)[rows]
     tokens = data["response_mask"].to_padded_tensor(0).sum(dim=1).numpy()[rows]
     versions = np.array([batch.tags[row]["min_global_steps"] for row in rows], dtype=np.int64)
     uids, first, session = np.unique([uid_of(batch.keys[row]) for row in rows], return_index=True, return_inverse=True)
@@ -43,6 +41,19 @@ def read_outcomes(batch: KVBatchMeta, policy_change: Mapping[str, float]) -> Out
         versions=np.minimum.reduceat(versions, first) if len(uids) else versions,
         kl=np.array([policy_change.get(uid, np.nan) for uid in uids.tolist()], dtype=np.float64),
     )
+
+
+def read_session_rewards(batch: KVBatchMeta) -> tuple[list[str], np.ndarray]:
+    """Each session's uid and reward, by its last output; a uid occurs once a session."""
+    rows = {_split(batch.keys[row])[:2]: row for row in real_rows(batch)}
+    scores = _scores(batch)[list(rows.values())]
+    return [uid for uid, _ in rows], scores
+
+
+def _scores(batch: KVBatchMeta) -> np.ndarray:
+    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["rm_scores"])
+    scores: np.ndarray = data["rm_scores"].to_padded_tensor(0.0).double().sum(dim=1).numpy()
+    return scores
 
 
 def _split(key: str) -> tuple[str, int, int]:

@@ -52,8 +52,12 @@ class PromptPool:
 
     def name(self, slot: int) -> str:
         """A slot's prompt in messages: its last message, cut short."""
+        return textwrap.shorten(repr(self.text(slot)), 80)
+
+    def text(self, slot: int) -> str:
+        """The text of a slot's last message."""
         _, messages, _ = self._identity(self._source[int(self.rows[slot])], slot)
-        return textwrap.shorten(repr(messages[-1].get("content")), 80)
+        return str(messages[-1].get("content"))
 
     def records(self) -> Iterator[PromptRecord]:
         """What the store keeps of each slot's prompt, in order."""

@@ -16,10 +16,10 @@ _GROUPS = ("spo",)
 
 
 def names() -> list[str]:
-    """The recipes that ship with verl-spo, such as `cpu/arithmetic_spo`."""
+    """The recipes that ship with verl-spo, such as `cpu/arithmetic_spo`; files that begin with "_" are parts of them."""
     root = Path(str(files("verl_spo.recipes")))
-    found = (path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
-    return sorted(name for name in found if name.split("/")[0] not in _GROUPS)
+    recipes = (path.relative_to(root) for path in root.rglob("*.yaml") if not path.name.startswith("_"))
+    return sorted(path.with_suffix("").as_posix() for path in recipes if path.parts[0] not in _GROUPS)
 
 
 def hydra_arguments(recipe: str) -> list[str]:

@@ -89,6 +89,12 @@ class Completion:
         return dict(zip(self.uids, self.advantages.tolist(), strict=True))
 
     @classmethod
+    def none(cls) -> "Completion":
+        """No trajectory at all."""
+        integers = dict.fromkeys(("slots", "lengths", "versions"), np.zeros(0, dtype=np.int64))
+        return cls(uids=[], **{name: integers.get(name, np.zeros(0)) for name in _ARRAYS})
+
+    @classmethod
     def joined(cls, parts: Sequence["Completion"]) -> "Completion":
         """The completions of one training step as one."""
         arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
@@ -169,13 +175,26 @@ class Session:
         uids = [outcomes.uids[i] for i in order]
         slots = self.slots_of(uids)
         baselines = np.array([self._in_flight[uid][1] for uid in uids], dtype=np.float64)
-        rewards = self._scale.scale(outcomes.rewards[order], lambda i: self._describe(int(slots[i])))
+        rewards = self.scale_rewards(outcomes.rewards[order], slots)
         lengths, versions, kl = outcomes.lengths[order], outcomes.versions[order], outcomes.kl[order]
         advantages = normalize(rewards - baselines, lengths, self.config.normalization)
         rho = self.retention.observe(self.tracker, slots, rewards, versions, kl, step)
         self.histogram.update(slots, self.tracker.value(slots))
         self.release(uids)
         return Completion(uids, slots, rewards, lengths, versions, kl, baselines, rewards - baselines, advantages, rho)
+
+    def scale_rewards(self, rewards: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """Rewards (n,) of prompts (n,), in [0, 1].
+
+        Raises:
+            RewardError: One is NaN or outside `spo.reward_low` .. `spo.reward_high`.
+        """
+        return self._scale.scale(rewards, lambda i: self._describe(int(slots[i])))
+
+    def start_from(self, tracker: ValueTracker) -> None:
+        """Replace the tracker before the first step."""
+        self.tracker = tracker
+        self.histogram = ValueHistogram(tracker.value())
 
     def publish(self, drift: float | None) -> None:
         """Note that a new policy version is about to generate.

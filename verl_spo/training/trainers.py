@@ -7,16 +7,13 @@ everything between them, from generation to the policy update, stays verl's.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import transfer_queue as tq
 from omegaconf import DictConfig, open_dict
 from transfer_queue import KVBatchMeta
-from verl.trainer.ppo.v1.trainer_base import PPOTrainer, register_trainer
+from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
-from verl.utils import tensordict_utils as tu
-from verl.utils.dataset.rl_dataset import collate_fn
 from verl.utils.debug import marked_timer
 
 from verl_spo.core.retention import update_drift
@@ -24,6 +21,7 @@ from verl_spo.training import checkpoint, estimator, preflight
 from verl_spo.training.deadline import within
 from verl_spo.training.history import History
 from verl_spo.training.initial import initial_tracker
+from verl_spo.training.initial_rollouts import InitialRollouts
 from verl_spo.training.metrics import step_metrics
 from verl_spo.training.outcomes import read_outcomes, real_rows, uid_of
 from verl_spo.training.policy_loss import LOG_RATIO_METRIC
@@ -32,7 +30,7 @@ from verl_spo.training.rescore import Scorer, policy_change
 from verl_spo.training.session import Completion, Session
 
 
-class SPOTrainer(PPOTrainer):  # type: ignore[misc]
+class SPOTrainer(InitialRollouts):
     """What the three modes share; stands before verl's trainer in their inheritance."""
 
     verl_mode: str
@@ -70,6 +68,10 @@ class SPOTrainer(PPOTrainer):  # type: ignore[misc]
 
     def on_train_begin(self) -> None:
         self.logger.logger["verl_spo"] = self.history
+        if self._restored is None:
+            if self.spo.init == "rollouts":
+                self.start_from_rollouts()
+            self.history.begin(self.session)
         super().on_train_begin()
 
     # ------------------------------ a step ------------------------------
@@ -78,11 +80,7 @@ class SPOTrainer(PPOTrainer):  # type: ignore[misc]
         """Draw prompts from the whole pool instead of the DataLoader, whose prefetch would make weights stale."""
         self._release_lost()
         dispatch = self.session.dispatch(num_prompts or self.config.data.train_batch_size)
-        batch = collate_fn([self.train_dataset[int(row)] for row in self.pool.rows[dispatch.slots]])
-        batch["uid"] = np.array(dispatch.uids, dtype=object)
-        prompts = tu.get_tensordict(batch)
-        tu.assign_non_tensor_data(prompts, "global_steps", self.global_steps)
-        return prompts
+        return self.make_prompts(dispatch.slots, dispatch.uids)
 
     def _balance_batch(self, batch: KVBatchMeta, *args: Any, **kwargs: Any) -> KVBatchMeta:
         """Order the rows by dispatch, not by arrival, so that the same outcomes make the same mini-batches."""

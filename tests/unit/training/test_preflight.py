@@ -136,7 +136,7 @@ def test_a_pool_smaller_than_a_batch_is_refused() -> None:
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"recipe 'cpu/nothing': no such recipe; there are cpu/arithmetic"):
+    with pytest.raises(ConfigError, match=r"recipe 'cpu/nothing': no such recipe; there are cpu/arithmetic_grpo"):
         recipe.load("cpu/nothing", [])
 
 

@@ -1,0 +1,83 @@
+"""Real verl and real vLLM on the CPU, on a problem small enough for a test."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from verl_spo.data.arithmetic import make_prompt_set, write_prompt_set
+from verl_spo.data.pretraining import Recipe
+from verl_spo.data.tiny_model import make_tiny_model
+from verl_spo.training.processes import MARK
+
+RECIPE = "cpu/arithmetic_spo"
+SMALL = (
+    "data.train_batch_size=16",
+    "actor_rollout_ref.actor.ppo_mini_batch_size=8",
+    "trainer.test_freq=-1",
+    "trainer.val_before_train=False",
+)
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture(scope="session")
+def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prompt set and a model that gets some answers right."""
+    folder = tmp_path_factory.mktemp("assets")
+    prompts = make_prompt_set(train=64, validation=16)
+    write_prompt_set(prompts, folder / "data")
+    make_tiny_model(prompts, Recipe(steps=150)).save(folder / "model")
+    return folder
+
+
+@pytest.fixture
+def run_dir(assets: Path, tmp_path: Path) -> Path:
+    """A demo folder of the test's own."""
+    for name in ("data", "model"):
+        (tmp_path / name).symlink_to(assets / name)
+    return tmp_path
+
+
+@pytest.fixture
+def start(run_dir: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start `verl-spo train` on the small problem; output goes to a file beside the database."""
+
+    def begin(name: str, *overrides: str, **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "verl_spo", "train", RECIPE, f"demo_dir={run_dir}"]
+        command += [f"trainer.experiment_name={name}", *SMALL, *overrides]
+        with (run_dir / f"{name}.log").open("a") as log:
+            return subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log, text=True)
+
+    return begin
+
+
+@pytest.fixture
+def train(start: Callable[..., subprocess.Popen[str]], run_dir: Path) -> Callable[..., int]:
+    """Train to the end; nothing of the run may stay behind."""
+
+    def run(name: str, *overrides: str, expect: int | None = 0, **environment: str) -> int:
+        before = set(SHARED_MEMORY.iterdir())
+        status = start(name, *overrides, **environment).wait(timeout=400)
+        if expect is not None:
+            assert status == expect, (run_dir / f"{name}.log").read_text()[-4000:]
+        assert set(SHARED_MEMORY.iterdir()) <= before
+        assert marked_processes() == []
+        return status
+
+    return run
+
+
+def marked_processes() -> list[int]:
+    """Processes that a launch started and left."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            content = environ.read_bytes()
+        except OSError:
+            continue
+        if f"{MARK}=".encode() in content:
+            found.append(int(environ.parent.name))
+    return found

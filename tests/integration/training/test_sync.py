@@ -1,0 +1,128 @@
+"""Synchronous SPO on real verl and real vLLM: it trains, it resumes bit for bit, and a failure ends it."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from tests.waiting import wait_until
+
+from verl_spo.errors import StoreError
+from verl_spo.store import open_reader, queries
+from verl_spo.training import checkpoint
+
+pytestmark = pytest.mark.verl
+
+STEPS = ("trainer.total_training_steps=6", "trainer.save_freq=3")
+
+
+def last_step(run_dir: Path, run: str) -> int:
+    try:
+        with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
+            return queries.run(reader, run).run.last_step
+    except StoreError:
+        return 0
+
+
+def outcomes(run_dir: Path, run: str) -> dict[int, list[tuple]]:
+    """What counts of a run, by step: each prompt with its reward, baseline and advantage."""
+    found: dict[int, list[tuple]] = {}
+    with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
+        run_id = queries.run(reader, run).run.id
+        page = queries.prompts(reader, run_id, limit=1000)
+        for prompt in page.rows:
+            for row in queries.prompt_history(reader, run_id, prompt.prompt_id):
+                if not row.superseded:
+                    found.setdefault(row.step, []).append((row.prompt_id, row.reward, row.baseline, row.advantage))
+    return {step: sorted(rows) for step, rows in sorted(found.items())}
+
+
+def kill_with_all_it_started(process: subprocess.Popen[str]) -> None:
+    """SIGKILL, as a machine that loses power would: nobody cleans up."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in family:
+        member.send_signal(signal.SIGKILL)
+    psutil.wait_procs(family)
+
+
+@pytest.mark.parametrize("retention", ["kl"])
+def test_a_killed_run_resumes_bit_for_bit(
+    retention: str,
+    run_dir: Path,
+    train: Callable[..., int],
+    start: Callable[..., subprocess.Popen[str]],
+) -> None:
+    options = (*STEPS, f"spo.retention={retention}")
+    train("whole", *options)
+    process = start("cut", *options)
+    wait_until(lambda: last_step(run_dir, "arithmetic/cut") >= 4 or process.poll() is not None, timeout=300)
+    assert process.poll() is None, (run_dir / "cut.log").read_text()[-4000:]
+    kill_with_all_it_started(process)
+    train("cut", *options)
+
+    folders = [run_dir / "checkpoints" / name / "global_step_6" for name in ("whole", "cut")]
+    whole, cut = (checkpoint.load(folder, f"arithmetic/{folder.parent.name}") for folder in folders)
+    for name in whole.arrays:
+        assert np.array_equal(whole.arrays[name], cut.arrays[name]), name
+    assert whole.values == cut.values
+    assert outcomes(run_dir, "arithmetic/whole") == outcomes(run_dir, "arithmetic/cut")
+    assert list(outcomes(run_dir, "arithmetic/cut")) == [1, 2, 3, 4, 5, 6]
+    with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
+        attempts = queries.run(reader, "arithmetic/cut").attempts
+    assert [(each.resumed_from, each.kept_through) for each in attempts] == [(None, 3), (3, None)]
+
+
+def test_weights_stay_in_sync_and_metrics_reach_the_store(run_dir: Path, train: Callable[..., int]) -> None:
+    train(
+        "metrics",
+        "trainer.total_training_steps=2",
+        "trainer.save_freq=-1",
+        "trainer.test_freq=1",
+        "trainer.val_before_train=True",
+        "spo.retention=drift",
+    )
+    names = [
+        "training/rollout_probs_diff_max",
+        "val-core/arithmetic/acc/mean@1",
+        "spo/drift",
+        "spo/reward",
+        "actor/grad_norm",
+    ]
+    with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
+        run = queries.run(reader, "arithmetic/metrics").run
+        series = {each.name: each for each in queries.metric_series(reader, [run.id], names).series}
+        rollouts = queries.recent_rollouts(reader, run.id)
+    assert run.status == "finished"
+    assert series["training/rollout_probs_diff_max"].values.max() < 1e-4
+    assert series["val-core/arithmetic/acc/mean@1"].steps.tolist() == [0, 1, 2]
+    assert series["spo/drift"].values.min() > 0
+    assert series["actor/grad_norm"].steps.tolist() == [1, 2]
+    assert len(rollouts) == 20
+    assert all(rollout.response is not None for rollout in rollouts)
+
+
+def test_a_failed_weight_sync_ends_the_run(run_dir: Path, train: Callable[..., int]) -> None:
+    """Without vLLM's part of the CPU platform the weights cannot be reloaded, and verl would wait for ever."""
+    status = train(
+        "broken",
+        "trainer.total_training_steps=1",
+        "spo.weight_sync_timeout_s=15",
+        expect=None,
+        VLLM_PLUGINS="none_of_them",
+    )
+    assert status != 0
+    assert "no answer within spo.weight_sync_timeout_s=15 s" in (run_dir / "broken.log").read_text()
+
+
+def test_an_interrupted_run_leaves_nothing_behind(
+    run_dir: Path, start: Callable[..., subprocess.Popen[str]], train: Callable[..., int]
+) -> None:
+    process = start("interrupted", "trainer.total_training_steps=100", "trainer.save_freq=-1")
+    wait_until(lambda: last_step(run_dir, "arithmetic/interrupted") >= 1 or process.poll() is not None, timeout=300)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=120) == 128 + signal.SIGINT
+    assert [pid for pid in os.listdir("/proc") if pid == str(process.pid)] == []

@@ -1,0 +1,17 @@
+"""Wait for a condition, not for luck."""
+
+import time
+from collections.abc import Callable
+
+
+def wait_until(condition: Callable[[], object], timeout: float, every: float = 0.2) -> None:
+    """Return once the condition holds.
+
+    Raises:
+        TimeoutError: It did not within `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"still waiting after {timeout} s: {condition}")
+        time.sleep(every)

@@ -1,0 +1,36 @@
+"""`verl-spo dashboard`: the pages, in a browser."""
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from verl_spo.dashboard.server import DB_VARIABLE, DEFAULT_HOST, DEFAULT_PORT, serve
+from verl_spo.store.urls import mask
+
+
+def dashboard(
+    db: Annotated[str, typer.Option(envvar=DB_VARIABLE, help="Database URL.")] = "sqlite:///verl_spo.db",
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help=f"Port; 0: any free one.  [default: first free one from {DEFAULT_PORT}]"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets every machine read.")] = DEFAULT_HOST,
+) -> None:
+    """Serve the pages of a database until Ctrl-C; they need not be started anew for another run."""
+    signal.signal(signal.SIGTERM, _end)
+    console = Console(highlight=False)
+    try:
+        with serve(db, host, port) as server:
+            console.print(f"Dashboard of {mask(db)}: [bold]{server.address}[/]  (Ctrl-C ends it)", soft_wrap=True)
+            status = server.wait()
+    except KeyboardInterrupt:
+        status = 0
+    raise typer.Exit(status)
+
+
+def _end(number: int, frame: object) -> None:
+    """Leave through the `with` blocks, so that the server goes too."""
+    sys.exit(128 + number)
