@@ -16,7 +16,7 @@ _GROUPS = ("spo",)
 
 
 def names() -> list[str]:
-    """The recipes that ship with verl-spo, such as `cpu/arithmetic_spo`; files that begin with "_" are parts of them."""
+    """The recipes that ship with verl-spo, such as `cpu/arithmetic_spo`; files named `_*` are parts of them."""
     root = Path(str(files("verl_spo.recipes")))
     recipes = (path.relative_to(root) for path in root.rglob("*.yaml") if not path.name.startswith("_"))
     return sorted(path.with_suffix("").as_posix() for path in recipes if path.parts[0] not in _GROUPS)
