@@ -1,0 +1,79 @@
+"""What several pages show: errors, empty states, a run's status.
+
+Whatever comes from a run, a prompt or a model (names, texts, and messages of errors, which quote them) is shown by
+`st.text`, `st.code`, `st.dataframe`, options of select boxes and charts only: Streamlit's labels, captions and alerts
+read Markdown.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import streamlit as st
+
+from verl_spo.dashboard.wording import duration
+from verl_spo.errors import SPOError
+from verl_spo.store.queries import RunRow
+
+RUNS = "app_pages/runs.py"
+CURVES = "app_pages/curves.py"
+PROMPTS = "app_pages/prompts.py"
+
+LIVE_S = 2.0
+"""Seconds between two looks at a run that trains."""
+
+SLOW_S = 10.0
+"""Seconds between two looks at what may come back to life."""
+
+BadgeColor = Literal["blue", "green", "red", "orange", "violet", "gray"]
+STATUSES: dict[str, tuple[str, BadgeColor, str]] = {
+    "running": ("#0072b2", "blue", ":material/play_circle:"),
+    "finished": ("#2f7d5b", "green", ":material/check_circle:"),
+    "failed": ("#b3372b", "red", ":material/error:"),
+    "lost": ("#96690a", "orange", ":material/signal_disconnected:"),
+    "stopped": ("#69727d", "gray", ":material/stop_circle:"),
+    "imported": ("#6b4fa0", "violet", ":material/download:"),
+}
+"""A run's states: colour in tables, colour and symbol of the badge."""
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Show what verl-spo raises on purpose as a message in the page."""
+    try:
+        yield
+    except SPOError as error:
+        st.error("This cannot be shown.", icon=":material/database_off:")
+        st.code(str(error), language=None, wrap_lines=True)
+
+
+def no_runs() -> None:
+    """What a database without any run looks like."""
+    st.info("No runs yet: start one, and it appears here by itself.", icon=":material/rocket_launch:")
+    st.code("verl-spo train cpu/arithmetic_spo", language="bash")
+
+
+def pace(runs: Iterable[RunRow]) -> float | None:
+    """Seconds between two looks at some runs; None if nothing about them will change."""
+    statuses = {run.status for run in runs}
+    if "running" in statuses:
+        return LIVE_S
+    return SLOW_S if "lost" in statuses else None
+
+
+def badge(run: RunRow) -> None:
+    """A run's status as a coloured word."""
+    _, color, icon = STATUSES[run.status]
+    st.badge(run.status, color=color, icon=icon)
+
+
+def lost_notes(runs: Iterable[RunRow], now: float) -> None:
+    """Say of each lost run that nobody hears of it any more."""
+    for run in runs:
+        if run.status == "lost":
+            st.warning(
+                f"No sign of life for {duration(now - run.heartbeat_at)}, though nothing says that this run has ended: "
+                "its process is dead, or cannot reach the database.",
+                icon=":material/signal_disconnected:",
+            )
+            st.text(run.name)
