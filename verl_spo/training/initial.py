@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from verl_spo.config import SPOConfig
+from verl_spo.core.rewards import RewardScale
 from verl_spo.core.tracker import ValueTracker
+from verl_spo.data.scores import read_scores
 from verl_spo.store import open_reader, queries
 from verl_spo.training.pool import PromptPool
 
@@ -67,14 +69,14 @@ def tracker_of(config: SPOConfig, known: np.ndarray, values: np.ndarray) -> Valu
 
 
 def _from_file(config: SPOConfig, pool: PromptPool) -> tuple[np.ndarray, np.ndarray]:
-    from verl_spo.data.scores import read_scores
-
     slots = _slots_by_key(pool)
+    scale = RewardScale(config.reward_low, config.reward_high, config.reward_threshold)
     estimates = Estimates.none(len(pool))
-    for key, rewards in read_scores(config.init_file).items():
+    for key, scores in read_scores(str(config.init_file)).items():
         if key in slots:
             slot = np.array([slots[key]])
-            estimates.replace(slot, slot.repeat(len(rewards)), np.asarray(rewards))
+            rewards = scale.scale(scores, lambda i, slot=slot: pool.name(int(slot[0])))
+            estimates.replace(slot, slot.repeat(len(rewards)), rewards)
     return estimates.responses > 0, estimates.values(config.prior)
 
 
@@ -102,5 +104,5 @@ def _logged(config: SPOConfig, found: tuple[np.ndarray, np.ndarray]) -> ValueTra
 
 def _slots_by_key(pool: PromptPool) -> Mapping[str, int]:
     """How a file may name a slot: by its digest in hex, or by the text of its last message."""
-    by_text = {pool.text(slot): slot for slot in range(len(pool))}
+    by_text = {pool.text(slot).strip(): slot for slot in range(len(pool))}
     return {**by_text, **{digest.hex(): slot for slot, digest in enumerate(pool.digests)}}

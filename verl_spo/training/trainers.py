@@ -4,6 +4,7 @@
 everything between them, from generation to the policy update, stays verl's.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +184,8 @@ class SPOTrainerSeparateAsync(SPOTrainer, PPOTrainerSeparateAsync):  # type: ign
     """Asynchronous SPO with trainer and rollout on devices of their own."""
 
     verl_mode = "separate_async"
+
+    def _setup(self) -> None:
+        # verl passes flush=True to logger.info where there are no hybrid replicas (trainer_separate_async.py:184).
+        logging.getLogger(PPOTrainerSeparateAsync.__module__).setLevel(logging.WARNING)
+        super()._setup()

@@ -45,8 +45,8 @@ def run_dir(assets: Path, tmp_path: Path) -> Path:
 def start(run_dir: Path) -> Callable[..., subprocess.Popen[str]]:
     """Start `verl-spo train` on the small problem; output goes to a file beside the database."""
 
-    def begin(name: str, *overrides: str, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "verl_spo", "train", RECIPE, f"demo_dir={run_dir}"]
+    def begin(name: str, *overrides: str, recipe: str = RECIPE, **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "verl_spo", "train", recipe, f"demo_dir={run_dir}"]
         command += [f"trainer.experiment_name={name}", *SMALL, *overrides]
         with (run_dir / f"{name}.log").open("a") as log:
             return subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log, text=True)

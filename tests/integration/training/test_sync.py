@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from tests.support.waiting import wait_until
 
+from tests.support.waiting import wait_until
 from verl_spo.errors import StoreError
 from verl_spo.store import open_reader, queries
 from verl_spo.training import checkpoint
