@@ -21,12 +21,22 @@ from verl_spo.store.records import (
     TrackerRows,
 )
 from verl_spo.store.registry import Claim
-from verl_spo.store.schema import Evaluation, InitScore, Metric, Observation, Rollout, Run, Series, StepSummary
+from verl_spo.store.schema import (
+    Evaluation,
+    InitScore,
+    Metric,
+    Observation,
+    Rollout,
+    Run,
+    Series,
+    StepSummary,
+    table_of,
+)
 from verl_spo.store.spool import Entry
 from verl_spo.store.text import clean, pack_rollout
 from verl_spo.store.urls import without_secrets
 
-_OBSERVATIONS: Table = Observation.__table__  # type: ignore[assignment]
+_OBSERVATIONS = table_of(Observation)
 _FROM_RECORD = (
     "policy_version", "reward", "baseline", "advantage", "rho", "drift", "alpha", "beta", "response_length", "session"
 )  # fmt: skip
@@ -167,7 +177,7 @@ class Applier:
             {"series_id": self._series[name], "step": step, "attempt": self._claim.attempt, "value": _number(value)}
             for (name, step), value in numbers.items()
         ]
-        upsert(connection, Metric.__table__, rows)  # type: ignore[arg-type]
+        upsert(connection, table_of(Metric), rows)
 
     def _learn_series(self, connection: Connection, names: set[str]) -> None:
         if not (new := sorted(names - self._series.keys())):
@@ -192,7 +202,7 @@ class Applier:
             {"run_id": run_id, "prompt_id": prompt, "responses": count, "reward_sum": total}
             for prompt, count, total in columns
         ]
-        upsert(connection, InitScore.__table__, rows)  # type: ignore[arg-type]
+        upsert(connection, table_of(InitScore), rows)
 
     def _write_evaluation(self, connection: Connection, record: EvaluationRecord) -> None:
         row = {
@@ -206,7 +216,7 @@ class Applier:
             "time": record.time,
             "details": without_secrets(dict(record.details)),
         }
-        upsert(connection, Evaluation.__table__, [row])  # type: ignore[arg-type]
+        upsert(connection, table_of(Evaluation), [row])
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

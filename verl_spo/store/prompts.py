@@ -5,15 +5,15 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import numpy as np
-from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, LargeBinary, Table, any_, literal, select, text
+from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, LargeBinary, any_, literal, select, text
 
 from verl_spo.errors import StoreError
 from verl_spo.store import bulk, search
 from verl_spo.store.records import IntArray, PromptRecord
-from verl_spo.store.schema import Prompt
+from verl_spo.store.schema import Prompt, table_of
 from verl_spo.store.text import clean, searchable
 
-_TABLE: Table = Prompt.__table__  # type: ignore[assignment]
+_TABLE = table_of(Prompt)
 _COLUMNS = ("digest", "data_source", "messages", "ground_truth")
 _CHUNK = 10_000
 _DIGEST_BYTES = 16

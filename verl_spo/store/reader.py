@@ -32,13 +32,18 @@ class Reader:
         return self._engine.dialect.name
 
     @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        """A connection in a read-only transaction: all its queries see one state.
+    def connect(self, snapshot: bool = False) -> Iterator[Connection]:
+        """A connection in a read-only transaction.
+
+        Args:
+            snapshot: All its queries see one state; on SQLite they always do.
 
         Raises:
             StoreError: The database is away.
         """
         with reaching(self._engine.url), self._engine.connect() as connection:
+            if snapshot and self.dialect == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert, or_, select, text, update
 from verl_spo.errors import StoreError
 from verl_spo.store import ownership, tracker
 from verl_spo.store.records import IntArray, RunInfo, TrackerRows
-from verl_spo.store.schema import Attempt, Run
+from verl_spo.store.schema import Attempt, Run, table_of
 from verl_spo.store.text import clean
 from verl_spo.store.urls import without_secrets
 
@@ -67,8 +67,8 @@ def claim(
 
 
 def find(connection: Connection, name: str) -> Run | None:
-    """The run of a name, locked against other writers where this is a writer."""
-    query = select(Run.__table__).where(Run.name == clean(name))
+    """The run of a name, locked until the transaction ends."""
+    query = select(table_of(Run)).where(Run.name == clean(name)).with_for_update()
     row = connection.execute(query).one_or_none()
     return Run(**row._mapping) if row is not None else None
 

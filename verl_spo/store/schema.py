@@ -4,7 +4,7 @@ Times are seconds since the epoch (UTC). NaN is NULL. The volume tables (`tracke
 `metrics`) declare no foreign keys: a check a row would cost more than writing the row. Their one writer is `apply.py`.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     JSON,
@@ -260,3 +260,8 @@ class Evaluation(Base):
     details: Mapped[dict[str, Any]] = mapped_column(JSON)
 
     __table_args__ = (CLUSTERED,)
+
+
+def table_of(model: type[Base]) -> Table:
+    """A model's table, for statements that write or read many rows."""
+    return cast(Table, model.__table__)

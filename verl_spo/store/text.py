@@ -37,7 +37,8 @@ def searchable(messages: Sequence[Mapping[str, Any]], ground_truth: str) -> str:
 
 def pack_rollout(prompt: str | None, response: str | None) -> bytes:
     """A trajectory's text, compressed."""
-    return zstandard.compress(json.dumps([prompt, response]).encode(), _LEVEL)
+    texts = [None if text is None else clean(text) for text in (prompt, response)]
+    return zstandard.compress(json.dumps(texts).encode(), _LEVEL)
 
 
 def unpack_rollout(content: bytes) -> tuple[str | None, str | None]:

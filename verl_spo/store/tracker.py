@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, delete, select
 
 from verl_spo.store import bulk
 from verl_spo.store.records import FloatArray, IntArray, TrackerRows
-from verl_spo.store.schema import Prompt, TrackerState
+from verl_spo.store.schema import InitScore, Prompt, TrackerState, table_of
 
-_TABLE: Table = TrackerState.__table__  # type: ignore[assignment]
+_TABLE = table_of(TrackerState)
 _STATE = ("alpha", "beta", "z", "visits", "last_step")
 _TINY = 1e-300
 
@@ -23,10 +23,12 @@ class TrackerSnapshot:
     Attributes:
         digests: Identity of each prompt, 16 bytes.
         clock: Event time that the run's evidence has aged to.
+        known: Whether there is more of it than the prior: it was visited, or scored before training.
     """
 
     digests: NDArray[np.void]
     clock: float
+    known: NDArray[np.bool_]
     alpha: FloatArray
     beta: FloatArray
     z: FloatArray
@@ -78,10 +80,12 @@ def replace(connection: Connection, run_id: int, ids: IntArray, rows: TrackerRow
 def read(connection: Connection, run_id: int, clock: float) -> TrackerSnapshot:
     """A run's whole tracker: a million prompts in seconds."""
     rows = _read(connection, run_id)
-    known = _digests(connection, rows["prompt_id"])
-    order = np.argsort(known["id"])
-    digests = known["digest"][order][np.searchsorted(known["id"][order], rows["prompt_id"])]
-    return TrackerSnapshot(digests, clock, **{name: rows[name] for name in _STATE})
+    prompts = _digests(connection, rows["prompt_id"])
+    order = np.argsort(prompts["id"])
+    digests = prompts["digest"][order][np.searchsorted(prompts["id"][order], rows["prompt_id"])]
+    scored = bulk.read_columns(connection, select(InitScore.prompt_id).where(InitScore.run_id == run_id))
+    known = (rows["visits"] > 0) | np.isin(rows["prompt_id"], scored["prompt_id"])
+    return TrackerSnapshot(digests, clock, known, **{name: rows[name] for name in _STATE})
 
 
 def _digests(connection: Connection, ids: IntArray) -> dict[str, NDArray[Any]]:

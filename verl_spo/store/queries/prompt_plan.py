@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, tuple_
 
 from verl_spo.store import search
-from verl_spo.store.schema import Prompt, TrackerState
+from verl_spo.store.schema import Prompt, TrackerState, table_of
 
 Sort = Literal["value", "n_eff", "visits", "last_step", "uncertainty"]
 Range = tuple[float | None, float | None]
 Key = tuple[float, int]
 
-_TABLE: Table = TrackerState.__table__  # type: ignore[assignment]
+_TABLE = table_of(TrackerState)
 _SORT_COLUMNS = {
     "value": "value",
     "n_eff": "evidence",

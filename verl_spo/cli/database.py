@@ -1,0 +1,84 @@
+"""What the commands on the database share: the `--db` option, JSON, tables."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Engine
+
+from verl_spo.store import Reader, open_reader
+from verl_spo.store.engine import open_engine
+
+DEFAULT_DB = "sqlite:///verl_spo.db"
+
+Db = Annotated[str, typer.Option(envvar="VERL_SPO_DB", help="Database URL.", show_envvar=True)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@contextmanager
+def reading(url: str) -> Iterator[Reader]:
+    """A reader of the database that a command names."""
+    with open_reader(url) as reader:
+        yield reader
+
+
+@contextmanager
+def writing(url: str) -> Iterator[Engine]:
+    """An engine on the database that a command names."""
+    engine = open_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def print_json(value: Any) -> None:
+    """Print a value for programs: infinities and NaN as null, bytes in hex."""
+    json.dump(_plain(value), sys.stdout, indent=2, allow_nan=False)
+    print()
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+    """Print a table for people. What comes from a model or a data set is shown as it is, never as markup."""
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(Text(_printable(str(cell))) for cell in row))
+    Console().print(table)
+
+
+def moment(seconds: float | None) -> str:
+    """A time for people, in the local zone."""
+    return "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def size(count: float) -> str:
+    """A number of bytes for people."""
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    place = 0
+    while count >= 1024 and place < len(units) - 1:
+        count, place = count / 1024, place + 1
+    return f"{count:.0f} {units[place]}" if place == 0 else f"{count:.1f} {units[place]}"
+
+
+def _printable(text: str) -> str:
+    """Text without what could steer a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

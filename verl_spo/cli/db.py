@@ -1,0 +1,94 @@
+"""`verl-spo db`: the database itself."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from verl_spo.cli.app import App
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table, reading, size, writing
+from verl_spo.store import queries, upkeep, versions
+from verl_spo.store.engine import reaching, writable_engine
+from verl_spo.store.schema import HEAD
+from verl_spo.store.upkeep import Policy
+from verl_spo.store.urls import describe, parse
+
+app = App(help="Upgrade, measure and tidy the database.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade(db: Db = DEFAULT_DB) -> None:
+    """Make the schema, or bring it up to this version of verl-spo; what is in the database stays."""
+    url = parse(db)
+    with reaching(url), writable_engine(url).connect() as connection:
+        before = versions.current(connection)
+        connection.rollback()
+        versions.upgrade(connection)
+    print(f"{describe(url)}: schema {before or 'none'} -> {HEAD}")
+
+
+@app.command()
+def current(db: Db = DEFAULT_DB) -> None:
+    """Show the schema's version; exit status 1 if this version of verl-spo cannot use it."""
+    url = parse(db)
+    with reaching(url), writable_engine(url).connect() as connection:
+        revision = versions.current(connection)
+    print(f"{describe(url)}: schema {revision or 'none'}, this verl-spo uses {HEAD}")
+    raise typer.Exit(revision != HEAD)
+
+
+@app.command()
+def stats(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
+    """Show what the database holds, by table and by run. Counts every row: seconds where there are millions."""
+    with reading(db) as reader:
+        found = upkeep.stats(reader)
+    if as_json:
+        print_json(asdict(found))
+        return
+    print_table(("table", "rows"), [(table.name, f"{table.rows:,}") for table in found.tables])
+    rows = [(run.name, f"{run.observations:,}", f"{run.superseded:,}", size(run.rollout_bytes)) for run in found.runs]
+    print_table(("run", "observations", "superseded", "texts"), rows)
+    print(f"{size(found.size)} in all")
+
+
+@app.command()
+def prune(
+    db: Db = DEFAULT_DB,
+    run: Annotated[list[str] | None, typer.Option(help="Only this run; may be given several times.")] = None,
+    superseded: Annotated[
+        bool, typer.Option("--superseded", help="Rows that no longer count, since their run went back before them.")
+    ] = False,
+    keep_rollouts: Annotated[
+        int | None, typer.Option(min=0, help="Texts of all but each run's last so many steps.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+) -> None:
+    """Delete what the options name, after showing it; `vacuum` then gives the space back."""
+    if not superseded and keep_rollouts is None:
+        raise typer.BadParameter("name what may go: --superseded, --keep-rollouts, or both")
+    with reading(db) as reader:
+        wanted = [queries.run(reader, name).run for name in run] if run else queries.runs(reader, limit=10**9)
+    policy = Policy([found.id for found in wanted], superseded, keep_rollouts)
+    with writing(db) as engine:
+        gone = upkeep.prunable(engine, policy)
+        print_table(("table", "rows to delete"), [(name, f"{rows:,}") for name, rows in gone.rows.items()])
+        print(f"{size(gone.rollout_bytes)} of text, {len(wanted)} runs")
+        if dry_run or not any(gone.rows.values()):
+            return
+        if not yes:
+            typer.confirm("Delete them for good?", abort=True)
+        upkeep.prune(engine, policy)
+    Console().print("deleted")
+
+
+@app.command()
+def vacuum(db: Db = DEFAULT_DB) -> None:
+    """Give the space of deleted rows back. SQLite rewrites the whole file: nothing else may write meanwhile."""
+    with reading(db) as reader:
+        before = upkeep.stats(reader).size
+    with writing(db) as engine:
+        upkeep.vacuum(engine)
+    with reading(db) as reader:
+        print(f"{size(before)} -> {size(upkeep.stats(reader).size)}")

@@ -1,0 +1,119 @@
+"""`verl-spo runs`: what there is, and changing it."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from verl_spo.cli.app import App
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, moment, print_json, print_table, reading, size, writing
+from verl_spo.store import admin, queries
+from verl_spo.store.queries import RunDetail
+
+app = App(help="List, show, rename, tag and delete runs.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run: project/experiment.")]
+
+
+@app.command("list")
+def list_runs(
+    db: Db = DEFAULT_DB,
+    search: Annotated[str, typer.Option(help="Part of the name.")] = "",
+    tag: Annotated[str | None, typer.Option(help="Only runs that have it.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first."""
+    with reading(db) as reader:
+        found = queries.runs(reader, search, tag, limit)
+    if as_json:
+        print_json([asdict(run) for run in found])
+        return
+    rows = [
+        (
+            run.name,
+            run.status,
+            run.last_step,
+            f"{run.pool_size:,}",
+            run.attempt,
+            moment(run.created_at),
+            ", ".join(run.tags),
+        )
+        for run in found
+    ]
+    print_table(("run", "status", "step", "prompts", "attempt", "created", "tags"), rows)
+
+
+@app.command()
+def show(name: Name, db: Db = DEFAULT_DB, as_json: Json = False) -> None:
+    """Show all about a run: its attempts, configuration and software."""
+    with reading(db) as reader:
+        found = queries.run(reader, name)
+    if as_json:
+        print_json(asdict(found))
+        return
+    _show(found)
+
+
+@app.command()
+def rename(name: Name, new: Annotated[str, typer.Argument(help="Its new name.")], db: Db = DEFAULT_DB) -> None:
+    """Give a run another name. Its checkpoints know the old one, so it cannot be resumed under the new one."""
+    with writing(db) as engine:
+        admin.rename(engine, name, new)
+    print(f"{name} is now {new}")
+
+
+@app.command()
+def tag(
+    name: Name,
+    add: Annotated[list[str] | None, typer.Argument(metavar="[TAG]...", help="Tags to add.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="A tag to remove; may be given several times.")] = None,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Add and remove a run's tags, and show them."""
+    with writing(db) as engine:
+        tags = admin.tag(engine, name, add or [], remove or [])
+    print(f"{name}: {', '.join(tags) or 'no tags'}")
+
+
+@app.command()
+def delete(
+    name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, db: Db = DEFAULT_DB
+) -> None:
+    """Delete a run with all its history. Its prompts stay: other runs may share them."""
+    with reading(db) as reader:
+        run = queries.run(reader, name).run
+    if not yes:
+        typer.confirm(f"Delete {name} ({run.last_step} steps, {run.pool_size:,} prompts) for good?", abort=True)
+    with writing(db) as engine:
+        admin.delete_run(engine, name)
+    print(f"{name} is deleted")
+
+
+def _show(found: RunDetail) -> None:
+    run = found.run
+    rows = [
+        ("status", run.status),
+        ("step", run.last_step),
+        ("prompts", f"{run.pool_size:,}"),
+        ("created", moment(run.created_at)),
+        ("last sign of life", moment(run.heartbeat_at)),
+        ("ended", moment(run.ended_at)),
+        ("texts", size(run.rollout_bytes)),
+        ("tags", ", ".join(run.tags)),
+        ("uid", run.uid),
+        *(found.attempts[-1].versions.items()),
+    ]
+    print_table((run.name, ""), rows)
+    attempts = [
+        (
+            attempt.attempt,
+            moment(attempt.started_at),
+            "the beginning" if attempt.resumed_from is None else f"step {attempt.resumed_from}",
+            "" if attempt.kept_through is None else f"after step {max(attempt.kept_through, 0)}",
+            attempt.host,
+            (attempt.git or {}).get("commit", "")[:12],
+        )
+        for attempt in found.attempts
+    ]
+    print_table(("attempt", "started", "from", "superseded", "host", "commit"), attempts)

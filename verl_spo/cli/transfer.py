@@ -1,0 +1,49 @@
+"""`verl-spo export` and `verl-spo import`: runs as files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from verl_spo.cli.database import DEFAULT_DB, Db, print_table, reading, writing
+from verl_spo.errors import StoreError
+
+DEFAULT_N_EFF = 8.0
+
+
+def export(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="Name of the run: project/experiment.")],
+    out: Annotated[Path | None, typer.Option(help="A new folder.  [default: the run's name]")] = None,
+    to: Annotated[str, typer.Option(help="Format: parquet, csv or jsonl.")] = "parquet",
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Write a run into a folder, a file a kind of row; `verl-spo import` reads it back without loss."""
+    # pyarrow takes its time to import: not for the other commands.
+    from verl_spo.store.transfer import export_run
+
+    folder = out or Path(name.replace("/", "_"))
+    with reading(db) as reader:
+        counts = export_run(reader, name, folder, to)
+    print_table(("file", "rows"), [(f"{part}.{to}", f"{count:,}") for part, count in counts.items()], str(folder))
+
+
+def import_(
+    source: Annotated[Path, typer.Argument(help="A folder of `verl-spo export`, or a file of scores a prompt.")],
+    name: Annotated[str | None, typer.Option("--as", help="Name of the run.  [default: the one it had]")] = None,
+    n_eff: Annotated[
+        float, typer.Option(min=0.0, help="Evidence of an estimate from scores, in observations.")
+    ] = DEFAULT_N_EFF,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Make a run from an export, or from a file of scores such as the reference recipe's offline values (JSON)."""
+    from verl_spo.data.scores import read_scores
+    from verl_spo.store.transfer import import_run, import_scores
+
+    with writing(db) as engine:
+        if source.is_dir():
+            print(f"imported {import_run(engine, source, name)}")
+            return
+        if name is None:
+            raise StoreError(f"{source}: a file of scores has no name for the run; give one with --as")
+        matched = import_scores(engine, name, read_scores(source), n_eff)
+    print(f"imported {name}: {matched.known} prompts; {matched.unknown} of the file's are not in the database")

@@ -1,0 +1,71 @@
+"""Changing runs by hand: their name, their tags, whether they exist."""
+
+import time
+
+from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy.exc import IntegrityError
+
+from verl_spo.errors import StoreError
+from verl_spo.store import ownership, registry
+from verl_spo.store.schema import Metric, Observation, Rollout, Run, Series, TrackerState, table_of
+from verl_spo.store.text import clean
+from verl_spo.store.upkeep import delete_in_parts
+from verl_spo.store.urls import describe
+
+
+def rename(engine: Engine, name: str, new: str) -> None:
+    """Give a run another name; checkpoints of it know the old one.
+
+    Raises:
+        StoreError: There is no such run, a live process writes it, or the new name is taken or empty.
+    """
+    if not new.strip():
+        raise StoreError(f"new name {new!r}: must not be empty")
+    try:
+        with engine.begin() as connection:
+            run = _idle(connection, name)
+            connection.execute(update(Run).where(Run.id == run.id).values(name=clean(new)))
+    except IntegrityError:
+        raise StoreError(f"new name {new!r}: another run has it; choose another, or delete that run") from None
+
+
+def tag(engine: Engine, name: str, add: list[str], remove: list[str]) -> list[str]:
+    """Add and remove tags of a run, in that order; returns those that it has now."""
+    with engine.begin() as connection:
+        run = _find(connection, name)
+        tags = sorted(({*run.tags, *map(clean, add)}) - {*remove})
+        connection.execute(update(Run).where(Run.id == run.id).values(tags=tags))
+    return tags
+
+
+def delete_run(engine: Engine, name: str) -> None:
+    """Delete a run and all that it left; its prompts stay, since other runs may share them.
+
+    Raises:
+        StoreError: There is no such run, or a live process writes it.
+    """
+    with engine.begin() as connection:
+        run = _idle(connection, name)
+        # From here on nobody writes it; if this is interrupted, the run is still there to be deleted again.
+        claim = {"status": "deleting", "owner": ownership.new_owner(), "heartbeat_at": time.time()}
+        connection.execute(update(Run).where(Run.id == run.id).values(**claim))
+    for model in (Observation, Rollout, TrackerState):
+        table = table_of(model)
+        delete_in_parts(engine, table, table.c.run_id == run.id)
+    mine = select(Series.id).where(Series.run_id == run.id)
+    delete_in_parts(engine, table_of(Metric), Metric.series_id.in_(mine))
+    with engine.begin() as connection:
+        connection.execute(delete(Run).where(Run.id == run.id))
+
+
+def _idle(connection: Connection, name: str) -> Run:
+    run = _find(connection, name)
+    registry.check_free(run)
+    return run
+
+
+def _find(connection: Connection, name: str) -> Run:
+    run = registry.find(connection, name)
+    if run is None:
+        raise StoreError(f"run {name!r}: not in {describe(connection.engine.url)}; `verl-spo runs list` shows them")
+    return run

@@ -1,0 +1,180 @@
+"""Files into a run."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Engine, insert, select, update
+
+from verl_spo.errors import StoreError
+from verl_spo.store import admin, bulk, ownership, prompts, registry, tracker
+from verl_spo.store.records import PromptRecord, TrackerRows
+from verl_spo.store.schema import (
+    Attempt,
+    Evaluation,
+    InitScore,
+    Metric,
+    Observation,
+    Rollout,
+    Run,
+    Series,
+    StepSummary,
+    TrackerState,
+    table_of,
+)
+from verl_spo.store.text import clean, pack_rollout
+from verl_spo.store.transfer import formats, layout
+from verl_spo.store.transfer.layout import MANIFEST, VERSION, Part
+from verl_spo.store.urls import without_secrets
+
+Rows = list[dict[str, Any]]
+
+
+def import_run(engine: Engine, folder: Path, name: str | None = None) -> str:
+    """Make a run from an export.
+
+    Args:
+        engine: The database.
+        folder: What `export_run` wrote.
+        name: Of the run; the one it had if None.
+
+    Returns:
+        Its name.
+
+    Raises:
+        StoreError: The folder is no export, or there is a run of that name.
+    """
+    manifest = _read_manifest(folder)
+    name = clean(name or manifest["run"]["name"])
+    loader = _Loader(engine, folder, manifest, _create(engine, name, manifest))
+    try:
+        loader.load()
+    except BaseException:
+        # Half a run is worse than none.
+        admin.delete_run(engine, name)
+        raise
+    return name
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise StoreError(f"folder {folder}: no export (no {MANIFEST} in it); `verl-spo export` makes one")
+    manifest: dict[str, Any] = json.loads(path.read_text())
+    if manifest.get("version") != VERSION:
+        raise StoreError(f"folder {folder}: its version is {manifest.get('version')}, this verl-spo reads {VERSION}")
+    return manifest
+
+
+def _create(engine: Engine, name: str, manifest: dict[str, Any]) -> int:
+    run = manifest["run"]
+    with engine.begin() as connection:
+        if registry.find(connection, name) is not None:
+            raise StoreError(f"run {name!r}: there is one of this name; import it under another (--as)")
+        values = {
+            **run,
+            "name": name,
+            "status": "importing",
+            "pool_digest": bytes.fromhex(run["pool_digest"]),
+            "owner": ownership.new_owner(),
+            "applied": 0,
+            "rollout_bytes": 0,
+        }
+        run_id = int(connection.execute(insert(Run).values(values).returning(Run.id)).scalar_one())
+        connection.execute(
+            insert(Attempt), [{**row, "run_id": run_id} for row in without_secrets(manifest["attempts"])]
+        )
+    return run_id
+
+
+class _Loader:
+    """Fills a run from files, thousands of rows a transaction."""
+
+    def __init__(self, engine: Engine, folder: Path, manifest: Mapping[str, Any], run_id: int) -> None:
+        self._engine = engine
+        self._folder = folder
+        self._suffix = manifest["format"]
+        self._status = manifest["run"]["status"]
+        self._run_id = run_id
+        self._prompts: dict[int, int] = {}
+        self._series: dict[str, int] = {}
+        self._text_bytes = 0
+
+    def load(self) -> None:
+        for rows in self._read(layout.PROMPTS):
+            records = [
+                PromptRecord(row["digest"], row["data_source"], row["messages"], row["ground_truth"]) for row in rows
+            ]
+            ids = prompts.register(self._engine, records).tolist()
+            self._prompts.update(zip((row["prompt_id"] for row in rows), ids, strict=True))
+        loads: dict[Part, Callable[[Connection, Rows], None]] = {
+            layout.TRACKER: self._load_tracker,
+            layout.INIT_SCORES: self._load_init_scores,
+            layout.OBSERVATIONS: self._load_observations,
+            layout.ROLLOUTS: self._load_rollouts,
+            layout.METRICS: self._load_metrics,
+            layout.SUMMARIES: self._load_summaries,
+            layout.EVALUATIONS: self._load_evaluations,
+        }
+        for part, load in loads.items():
+            for rows in self._read(part):
+                with self._engine.begin() as connection:
+                    load(connection, rows)
+        self._finish()
+
+    def _finish(self) -> None:
+        # Nobody writes this copy of a run that was exported while it ran.
+        status = "stopped" if self._status in ("running", "importing") else self._status
+        with self._engine.begin() as connection:
+            values = {"status": status, "rollout_bytes": self._text_bytes}
+            connection.execute(update(Run).where(Run.id == self._run_id).values(values))
+
+    def _read(self, part: Part) -> Iterator[Rows]:
+        chunks = formats.reading(self._folder / f"{part.name}.{self._suffix}", part.columns)
+        return (rows for rows in chunks if rows)
+
+    def _load_tracker(self, connection: Connection, rows: Rows) -> None:
+        ids = np.array([self._prompts[row["prompt_id"]] for row in rows], dtype=np.int64)
+        state = {name: np.array([row[name] for row in rows]) for name in ("alpha", "beta", "z", "visits", "last_step")}
+        columns = tracker.columns(ids, TrackerRows(slots=np.arange(len(rows)), **state))
+        run = np.full(len(rows), self._run_id)
+        bulk.insert_columns(connection, table_of(TrackerState), {"run_id": run, **columns})
+
+    def _load_init_scores(self, connection: Connection, rows: Rows) -> None:
+        self._insert(connection, InitScore, [self._own(row) for row in rows])
+
+    def _load_observations(self, connection: Connection, rows: Rows) -> None:
+        self._insert(connection, Observation, [self._own(row) for row in rows])
+
+    def _load_rollouts(self, connection: Connection, rows: Rows) -> None:
+        packed = [(row, pack_rollout(row.pop("prompt"), row.pop("response"))) for row in rows]
+        self._text_bytes += sum(len(content) for _, content in packed)
+        self._insert(
+            connection,
+            Rollout,
+            [{**self._own(row), "content": content, "size": len(content)} for row, content in packed],
+        )
+
+    def _load_metrics(self, connection: Connection, rows: Rows) -> None:
+        names = sorted({row["name"] for row in rows} - self._series.keys())
+        if names:
+            connection.execute(insert(Series), [{"run_id": self._run_id, "name": name} for name in names])
+            found = select(Series.name, Series.id).where(Series.run_id == self._run_id)
+            self._series = {row.name: row.id for row in connection.execute(found)}
+        self._insert(connection, Metric, [{"series_id": self._series[row.pop("name")], **row} for row in rows])
+
+    def _load_summaries(self, connection: Connection, rows: Rows) -> None:
+        connection.execute(insert(StepSummary), [self._own(row) for row in rows])
+
+    def _load_evaluations(self, connection: Connection, rows: Rows) -> None:
+        connection.execute(insert(Evaluation), [self._own(row) for row in rows])
+
+    def _own(self, row: dict[str, Any]) -> dict[str, Any]:
+        own = {"prompt_id": self._prompts[row["prompt_id"]]} if "prompt_id" in row else {}
+        return {**row, **own, "run_id": self._run_id}
+
+    def _insert(self, connection: Connection, model: Any, rows: Rows) -> None:
+        names = list(rows[0])
+        bulk.insert_rows(connection, table_of(model), names, [tuple(row[name] for name in names) for row in rows])
