@@ -75,9 +75,13 @@ def _from_file(config: SPOConfig, pool: PromptPool) -> tuple[np.ndarray, np.ndar
     for key, scores in read_scores(str(config.init_file)).items():
         if key in slots:
             slot = np.array([slots[key]])
-            rewards = scale.scale(scores, lambda i, slot=slot: pool.name(int(slot[0])))
+            rewards = _scaled(scale, key, scores)
             estimates.replace(slot, slot.repeat(len(rewards)), rewards)
     return estimates.responses > 0, estimates.values(config.prior)
+
+
+def _scaled(scale: RewardScale, key: str, scores: list[float]) -> np.ndarray:
+    return scale.scale(scores, lambda _: key)
 
 
 def _from_run(config: SPOConfig, pool: PromptPool) -> tuple[np.ndarray, np.ndarray]:
