@@ -67,6 +67,7 @@ class SPOConfig:
         prior_n_eff: Evidence of the prior, in observations. Above 0.
         init_n_eff: Evidence N0 that an estimate starts with, in observations. Above 0.
         init_rollouts: Responses n0 a prompt for `init=rollouts`. At least 1.
+        init_only: Stop after `init=rollouts`, before the first step (`verl-spo init-values`).
         init_file: JSON or parquet of scores a prompt for `init=file`.
         init_run: Name of the run whose tracker `init=run` starts from.
         reward_low: Reward that counts as 0.
@@ -96,6 +97,7 @@ class SPOConfig:
     prior_n_eff: float = 1.0
     init_n_eff: float = 8.0
     init_rollouts: int = 8
+    init_only: bool = False
     init_file: str | None = None
     init_run: str | None = None
     reward_low: float = 0.0
@@ -146,6 +148,9 @@ class SPOConfig:
         for name in ("prior_n_eff", "init_n_eff"):
             _require(name, getattr(self, name), getattr(self, name) > 0, "above 0")
         _require("init_rollouts", self.init_rollouts, self.init_rollouts >= 1, "at least 1")
+        _require(
+            "init_only", self.init_only, not self.init_only or self.init == "rollouts", "False unless init=rollouts"
+        )
         for source in ("file", "run"):
             name = f"init_{source}"
             _require(name, getattr(self, name), self.init != source or getattr(self, name), f"set when init={source}")
@@ -169,7 +174,9 @@ class SPOConfig:
         given = dict(options)
         store = given.pop("store", None) or {}
         if not isinstance(store, Mapping):
-            raise ConfigError(f"spo.store={store!r}: must be a group of options, such as spo.store.url=sqlite:///runs.db")
+            raise ConfigError(
+                f"spo.store={store!r}: must be a group of options, such as spo.store.url=sqlite:///runs.db"
+            )
         return cls(**_typed(cls, given, "spo"), store=StoreConfig(**_typed(StoreConfig, store, "spo.store")))
 
 
@@ -195,6 +202,8 @@ def _cast(value: Any, kind: Any, name: str) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind in (float, float | None) and number and math.isfinite(value):
         return float(value)
+    if kind is bool and isinstance(value, bool):
+        return value
     if kind is int and number and float(value).is_integer():
         return int(value)
     if kind in (str, str | None) and isinstance(value, str):

@@ -11,10 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Engine
 
 from verl_spo.store import Reader, open_reader
-from verl_spo.store.engine import open_engine
 
 DEFAULT_DB = "sqlite:///verl_spo.db"
 
@@ -27,16 +25,6 @@ def reading(url: str) -> Iterator[Reader]:
     """A reader of the database that a command names."""
     with open_reader(url) as reader:
         yield reader
-
-
-@contextmanager
-def writing(url: str) -> Iterator[Engine]:
-    """An engine on the database that a command names."""
-    engine = open_engine(url)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def print_json(value: Any) -> None:

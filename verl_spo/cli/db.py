@@ -7,9 +7,9 @@ import typer
 from rich.console import Console
 
 from verl_spo.cli.app import App
-from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table, reading, size, writing
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table, reading, size
 from verl_spo.store import queries, upkeep, versions
-from verl_spo.store.engine import reaching, writable_engine
+from verl_spo.store.engine import reaching, writable_engine, writing
 from verl_spo.store.schema import HEAD
 from verl_spo.store.upkeep import Policy
 from verl_spo.store.urls import describe, parse

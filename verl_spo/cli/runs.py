@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from verl_spo.cli.app import App
-from verl_spo.cli.database import DEFAULT_DB, Db, Json, moment, print_json, print_table, reading, size, writing
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, moment, print_json, print_table, reading, size
 from verl_spo.store import admin, queries
+from verl_spo.store.engine import writing
 from verl_spo.store.queries import RunDetail
 
 app = App(help="List, show, rename, tag and delete runs.", no_args_is_help=True)

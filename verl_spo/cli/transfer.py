@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from verl_spo.cli.database import DEFAULT_DB, Db, print_table, reading, writing
+from verl_spo.cli.database import DEFAULT_DB, Db, print_table, reading
 from verl_spo.errors import StoreError
+from verl_spo.store.engine import writing
 
 DEFAULT_N_EFF = 8.0
 

@@ -38,6 +38,19 @@ def tag(engine: Engine, name: str, add: list[str], remove: list[str]) -> list[st
     return tags
 
 
+def note_stopped(engine: Engine, name: str) -> None:
+    """Note that a run was stopped whose writer could not say so itself; one that ended otherwise stays as it is.
+
+    Raises:
+        StoreError: There is no such run, or a live process writes it.
+    """
+    with engine.begin() as connection:
+        run = _idle(connection, name)
+        if run.status == "running":
+            ended = {"status": "stopped", "ended_at": run.heartbeat_at}
+            connection.execute(update(Run).where(Run.id == run.id).values(**ended))
+
+
 def delete_run(engine: Engine, name: str) -> None:
     """Delete a run and all that it left; its prompts stay, since other runs may share them.
 

@@ -52,6 +52,16 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+@contextmanager
+def writing(url: str) -> Iterator[Engine]:
+    """`open_engine` for the length of a block."""
+    engine = open_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def open_reading_engine(url: str) -> Engine:
     """An engine that cannot write: SQLite opens the file read-only, Postgres every transaction.
 

@@ -7,6 +7,9 @@ from typing import IO
 
 from omegaconf import DictConfig
 
+from verl_spo.store import open_reader, queries
+from verl_spo.store.admin import note_stopped
+from verl_spo.store.engine import writing
 from verl_spo.training import plugin_check, preflight, processes, recipe
 from verl_spo.training.cpu.environment import ENVIRONMENT as CPU_ENVIRONMENT
 
@@ -35,7 +38,10 @@ class Launch:
 
     def run(self, output: IO[bytes] | None = None) -> int:
         """Train; returns the exit status. No process and no shared memory of the run stays behind."""
-        return processes.run(self.command, self.environment, output)
+        status = processes.run(self.command, self.environment, output)
+        if status and is_spo(self.config):
+            _note_stopped(preflight.spo_config(self.config).store.url, preflight.run_name(self.config))
+        return status
 
 
 def prepare(name: str, overrides: Sequence[str]) -> Launch:
@@ -50,6 +56,13 @@ def prepare(name: str, overrides: Sequence[str]) -> Launch:
         preflight.check(config)
     command = [sys.executable, "-m", MAIN, *recipe.hydra_arguments(name), *overrides]
     return Launch(config, command, CPU_ENVIRONMENT if config.trainer.device == "cpu" else {})
+
+
+def _note_stopped(store_url: str, run_name: str) -> None:
+    """An interrupted trainer is killed before it can say so; one that never got to the store left nothing to note."""
+    with writing(store_url) as engine, open_reader(store_url) as reader:
+        if run_name in {run.name for run in queries.runs(reader, search=run_name)}:
+            note_stopped(engine, run_name)
 
 
 def is_spo(config: DictConfig) -> bool:

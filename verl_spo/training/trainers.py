@@ -73,6 +73,9 @@ class SPOTrainer(InitialRollouts):
             if self.spo.init == "rollouts":
                 self.start_from_rollouts()
             self.history.begin(self.session)
+        if self.spo.init_only:
+            self.total_training_steps = 0
+            return
         super().on_train_begin()
 
     # ------------------------------ a step ------------------------------

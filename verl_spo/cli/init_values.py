@@ -1,0 +1,34 @@
+"""`verl-spo init-values`: the offline estimate of a prompt pool's values, on its own."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from verl_spo.store import open_reader, queries
+from verl_spo.training import launch, preflight
+
+
+def init_values(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a YAML file.")],
+    out: Annotated[Path, typer.Option(help="JSON file of scores by prompt digest, for `spo.init_file`.")] = Path(
+        "init_values.json"
+    ),
+) -> None:
+    """Have a recipe's initial policy answer every prompt ([SPO] algorithm 2), and write the scores; nothing is trained.
+
+    Further arguments are Hydra overrides, such as spo.init_rollouts=8. An interrupted estimate goes on where it stood.
+    """
+    only = ["spo.init=rollouts", "spo.init_only=True", "trainer.val_before_train=False", "trainer.resume_mode=disable"]
+    prepared = launch.prepare(name, [*context.args, *only])
+    if status := prepared.run():
+        raise typer.Exit(status)
+    with open_reader(preflight.spo_config(prepared.config).store.url) as reader:
+        run = queries.run(reader, preflight.run_name(prepared.config)).run
+        scores = queries.init_scores(reader, run.id)
+    values = {digest.hex(): [reward_sum / responses] * responses for digest, (responses, reward_sum) in scores.items()}
+    out.write_text(json.dumps(values))
+    Console().print(f"scores of {len(values)} prompts in {out}; start from them with spo.init=file spo.init_file={out}")
