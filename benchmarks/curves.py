@@ -15,7 +15,7 @@ Line = tuple[str, str | None, str | None]
 
 
 def curves(lines: Mapping[Line, Sequence[Row]], shown: Sequence[Line]) -> str:
-    """An SVG of validation accuracy over trajectories, for those of `shown` that have rows."""
+    """An SVG of expected reward over trajectories, for those of `shown` that have rows."""
     chosen = [line for line in shown if line in lines]
     bands = {line: _band(lines[line]) for line in chosen}
     low = min(float(band[1].min()) for band in bands.values())
@@ -34,11 +34,11 @@ def curves(lines: Mapping[Line, Sequence[Row]], shown: Sequence[Line]) -> str:
 
 
 def _band(runs: Sequence[Row]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Trajectories, lower end, mean and upper end of the accuracy."""
-    accuracies = np.array([[accuracy for _, accuracy in run.curve] for run in runs])
-    trajectories = np.array([step * runs[0].batch for step, _ in runs[0].curve], dtype=np.float64)
-    mean, n = accuracies.mean(0), len(runs)
-    half = student.ppf(0.975, n - 1) * accuracies.std(0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros_like(mean)
+    """Trajectories, lower end, mean and upper end of the reward."""
+    rewards = np.array([[reward for _, reward, _ in run.curve] for run in runs])
+    trajectories = np.array([step * runs[0].batch for step, _, _ in runs[0].curve], dtype=np.float64)
+    mean, n = rewards.mean(0), len(runs)
+    half = student.ppf(0.975, n - 1) * rewards.std(0, ddof=1) / np.sqrt(n) if n > 1 else np.zeros_like(mean)
     return trajectories, mean - half, mean, mean + half
 
 

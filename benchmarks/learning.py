@@ -71,7 +71,7 @@ def report_progress(setting: Setting, variant: Variant, seed: int) -> None:
     rows.add(LAB_RESULTS, row)
     name = " ".join(filter(None, row.line))
     print(
-        f"{setting.name}, seed {seed}, {name}: {row.start:.3f} -> {row.final:.3f}, area {row.area:.3f} "
+        f"{setting.name}, seed {seed}, {name}: area {row.area:.3f}, final {row.final:.3f} "
         f"({time.monotonic() - started:.0f} s)",
         flush=True,
     )
@@ -96,7 +96,7 @@ def write_tables() -> None:
         chosen = [row for row in everything if (row.tier, row.setting) == (tier, setting)]
         plot = DOCUMENT.with_name(f"learning-{tier}-{setting.replace(' ', '-')}.svg")
         plot.write_text(curves(report.lines(chosen), report.SHOWN))
-        picture = f"![Validation accuracy over trajectories, {tier} tier, {setting}]({plot.name})"
+        picture = f"![Expected reward over trajectories, {tier} tier, {setting}]({plot.name})"
         document = between_marks(document, f"{tier} {setting}", f"{report.table(chosen)}\n\n{picture}")
     DOCUMENT.write_text(document)
 

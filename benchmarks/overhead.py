@@ -28,6 +28,7 @@ from verl_spo.core.tracker import ValueTracker
 from verl_spo.store import open_writer
 from verl_spo.store.records import PromptRecord, RunInfo
 from verl_spo.training.history import History, tracker_rows
+from verl_spo.training.initial import Estimates
 from verl_spo.training.session import Outcomes, Session
 
 Row = dict[str, float]
@@ -131,7 +132,8 @@ def open_history(config: SPOConfig, session: Session) -> History:
         PromptRecord(slot.to_bytes(16, "big"), "overhead", _chat(slot), "0") for slot in range(session.tracker.size)
     )
     rows = tracker_rows(session, np.arange(session.tracker.size))
-    return History(open_writer(config.store, info, prompts, rows, None, 0.0), info.uid, config)
+    writer = open_writer(config.store, info, prompts, rows, None, 0.0)
+    return History(writer, info.uid, config, Estimates.none(session.tracker.size))
 
 
 def _chat(slot: int) -> list[dict[str, str]]:

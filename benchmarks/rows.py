@@ -2,14 +2,18 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, TypeAlias
 
 RESULTS = Path(__file__).parent / "results"
-# Accuracy above the start that `trajectories_to_target` waits for.
+# Reward above the start that `trajectories_to_target` waits for.
 TARGET_GAIN = 0.10
+
+Curve: TypeAlias = list[tuple[int, float, float]]
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,14 @@ class Row:
         batch: Trajectories a step.
         pool: Prompts.
         lr: Learning rate.
-        start: Validation accuracy before step 1, in [0, 1].
-        area: Mean validation accuracy over the run (trapezoids).
+        area: Mean over the run of the reward curve: the expected reward of a prompt of the pool, in [0, 1], all prompts
+            counting alike, whichever the method likes to draw.
         final: Validation accuracy after the last step.
+        validation_area: Mean over the run of the validation accuracy.
         degenerate: Share of trajectories without a learning signal: advantage 0.
-        trajectories_to_target: Until the accuracy is `TARGET_GAIN` above the start; None if it never is.
+        trajectories_to_target: Until the reward curve is `TARGET_GAIN` above its start; None if it never is.
         extra_logprob_passes: A step, beside what every method needs.
-        curve: (step, validation accuracy) pairs.
+        curve: (step, expected reward, validation accuracy), step 0 first.
         metrics: Whatever else helps to understand the run: means over it.
     """
 
@@ -47,14 +52,29 @@ class Row:
     batch: int
     pool: int
     lr: float
-    start: float
     area: float
     final: float
+    validation_area: float
     degenerate: float
     trajectories_to_target: float | None
     extra_logprob_passes: float
-    curve: list[tuple[int, float]]
+    curve: Curve
     metrics: dict[str, float]
+
+    @classmethod
+    def from_curve(cls, curve: Curve, batch: int, **rest: Any) -> "Row":
+        """A row whose curve's figures are worked out here, the same for both tiers; `rest` are the other fields."""
+        rewards, accuracies = [(step, reward) for step, reward, _ in curve], [(step, value) for step, _, value in curve]
+        target = steps_to(rewards, rewards[0][1] + TARGET_GAIN)
+        return cls(
+            curve=curve,
+            batch=batch,
+            area=area_under(rewards),
+            final=accuracies[-1][1],
+            validation_area=area_under(accuracies),
+            trajectories_to_target=None if target is None else target * batch,
+            **rest,
+        )
 
     @property
     def line(self) -> tuple[str, str | None, str | None]:
@@ -85,17 +105,19 @@ def load(paths: Iterable[Path]) -> list[Row]:
 def add(path: Path, row: Row) -> None:
     """Add a row to a result file; processes that add at the same time wait for each other."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         rows = [*load([path]), row]
         unfinished = path.with_suffix(".tmp")
         unfinished.write_text("[\n" + ",\n".join(json.dumps(_compact(row)) for row in rows) + "\n]\n")
         unfinished.replace(path)
+    finally:
+        os.close(folder)
 
 
 def _compact(row: Row) -> dict[str, object]:
     values = asdict(row)
-    assert set(values) == {f.name for f in fields(Row)}
     return {name: _rounded(value) for name, value in values.items()}
 
 

@@ -1,9 +1,8 @@
-"""One run of the lab: draw, sample, score, update, and look at the validation prompts now and then."""
+"""One run of the lab: draw, sample, score, update, and look at all prompts now and then."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import rows
 import torch
 from rows import Row
 
@@ -23,7 +22,7 @@ class Setting:
         batch: Trajectories a step.
         steps: Training steps.
         lr: AdamW's learning rate.
-        evaluate_every: Steps between two looks at the validation prompts.
+        evaluate_every: Steps between two looks at the reward curve and the validation accuracy.
     """
 
     name: str
@@ -40,7 +39,7 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
     policy = task.policy()
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=setting.lr, weight_decay=0.01)
     method = make_method(variant, task.size, setting.batch, policy, seed)
-    curve = [(0, _accuracy(task, policy))]
+    curve = [_look(task, policy, 0)]
     idle, rewarded = [], []
     for step in range(1, setting.steps + 1):
         slots = method.draw(setting.batch)
@@ -51,9 +50,10 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
         idle.append(float(np.mean(np.abs(advantages) < 1e-6)))
         rewarded.append(float(rewards.mean()))
         if step % setting.evaluate_every == 0 or step == setting.steps:
-            curve.append((step, _accuracy(task, policy)))
-    target = rows.steps_to(curve, curve[0][1] + rows.TARGET_GAIN)
-    return Row(
+            curve.append(_look(task, policy, step))
+    return Row.from_curve(
+        curve,
+        setting.batch,
         tier="lab",
         setting=setting.name,
         method=variant.method,
@@ -61,19 +61,14 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
         normalization=variant.normalization,
         seed=seed,
         steps=setting.steps,
-        batch=setting.batch,
         pool=task.size,
         lr=setting.lr,
-        start=curve[0][1],
-        area=rows.area_under(curve),
-        final=curve[-1][1],
         degenerate=float(np.mean(idle)),
-        trajectories_to_target=None if target is None else target * setting.batch,
         extra_logprob_passes=round(policy.passes / setting.steps, 2),
-        curve=curve,
-        metrics={"reward": float(np.mean(rewarded)), **method.metrics()},
+        metrics={"batch_reward": float(np.mean(rewarded)), **method.metrics()},
     )
 
 
-def _accuracy(task: Task, policy: Policy) -> float:
-    return float(policy.success_rates(task.validation).mean())
+def _look(task: Task, policy: Policy, step: int) -> tuple[int, float, float]:
+    """A point of the curve: expected reward over the pool and validation accuracy."""
+    return step, float(policy.success_rates(task.pool).mean()), float(policy.success_rates(task.validation).mean())

@@ -15,6 +15,8 @@ from verl_spo.data.rewards import compute_score
 from verl_spo.data.tiny_model import MAX_ANSWER_TOKENS
 from verl_spo.data.tokenizer import encode_questions
 
+_LOOKED_AT = 1024
+
 
 @dataclass(frozen=True)
 class Task:
@@ -23,11 +25,13 @@ class Task:
     Attributes:
         prompts: The pool, (P, width).
         answers: Ground truths of the pool, (P,).
-        validation: Other prompts with their right answers, as the policy would write them.
+        pool: Prompts of the pool with their right answers, as the policy would write them: all, or a sample of 1,024.
+        validation: Other prompts, likewise.
     """
 
     prompts: Tokens
     answers: Sequence[str]
+    pool: Tokens
     validation: Tokens
     tokenizer: Any
     model: Any
@@ -61,14 +65,22 @@ def make_task(prompts: PromptSet, tokenizer: Any, model: Any) -> Task:
     """The task of a prompt set."""
     train, validation = _questions(tokenizer, prompts.train), _questions(tokenizer, prompts.validation)
     width = max(map(len, [*train, *validation]))
-    right = [[*tokenizer.encode(problem.answer), tokenizer.eos_token_id] for problem in prompts.validation]
+    everything = pad_left(train, width)
+    # Slots are in random order.
+    looked_at = slice(0, _LOOKED_AT)
     return Task(
-        prompts=pad_left(train, width),
+        prompts=everything,
         answers=[problem.answer for problem in prompts.train],
-        validation=append(pad_left(validation, width), right, MAX_ANSWER_TOKENS),
+        pool=_answered(tokenizer, everything.rows(looked_at), prompts.train[looked_at]),
+        validation=_answered(tokenizer, pad_left(validation, width), prompts.validation),
         tokenizer=tokenizer,
         model=model,
     )
+
+
+def _answered(tokenizer: Any, prompts: Tokens, problems: Sequence[Problem]) -> Tokens:
+    right = [[*tokenizer.encode(problem.answer), tokenizer.eos_token_id] for problem in problems]
+    return append(prompts, right, MAX_ANSWER_TOKENS)
 
 
 def _questions(tokenizer: Any, problems: Sequence[Problem]) -> list[list[int]]:

@@ -118,7 +118,7 @@ def test_groups_compare_responses_to_one_prompt():
 def test_every_line_of_every_table_runs_and_counts_its_extra_passes(task, variant):
     setting = Setting("test", batch=16, steps=3, evaluate_every=2)
     row = run(task, setting, variant, seed=1)
-    assert [step for step, _ in row.curve] == [0, 2, 3]
+    assert [step for step, _, _ in row.curve] == [0, 2, 3]
     assert row.line == (variant.method, variant.retention, variant.normalization)
     assert (row.extra_logprob_passes > 0) == (row.method.startswith("spo") and row.retention == "kl")
     assert row == run(task, setting, variant, seed=1)

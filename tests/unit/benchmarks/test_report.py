@@ -18,13 +18,13 @@ ROW = Row(
     batch=8,
     pool=64,
     lr=1e-3,
-    start=0.3,
     area=0.4,
-    final=0.5,
+    final=0.45,
+    validation_area=0.35,
     degenerate=0.0,
     trajectories_to_target=80.0,
     extra_logprob_passes=1.0,
-    curve=[(0, 0.3), (20, 0.5)],
+    curve=[(0, 0.3, 0.25), (20, 0.5, 0.45)],
     metrics={"rho": 0.9},
 )
 GRPO = replace(ROW, method="grpo", retention=None, normalization=None, trajectories_to_target=None)
@@ -50,6 +50,17 @@ def test_rows_survive_the_file_and_accumulate(tmp_path):
     assert replace(loaded[0], curve=[tuple(point) for point in loaded[0].curve]) == ROW
 
 
+def test_a_rows_figures_are_those_of_its_curve():
+    rest = {
+        name: value
+        for name, value in vars(ROW).items()
+        if name not in ("curve", "batch", "area", "final", "validation_area", "trajectories_to_target")
+    }
+    made = Row.from_curve(ROW.curve, 8, **rest)
+    assert made.trajectories_to_target == pytest.approx(80.0)
+    assert (made.area, made.final, made.validation_area) == pytest.approx((0.4, 0.45, 0.35))
+
+
 def test_an_interval_is_students():
     estimate = report.Estimate.of([0.1, 0.2, 0.3])
     assert estimate.mean == pytest.approx(0.2)
@@ -72,7 +83,7 @@ def test_a_table_has_a_line_a_method_best_first():
     assert [line[0] for line in lines[2:]] == ["spo", "grpo"]
     assert lines[2][3:6] == ["2", "40.5 ± 6.4", ""]
     assert lines[3][5] == "-10.0 ± 0.0"
-    assert (lines[2][8], lines[3][8]) == ("80", "never")
+    assert (lines[2][9], lines[3][9]) == ("80", "never")
 
 
 def test_curves_name_every_line():
