@@ -85,17 +85,14 @@ def _scaled(scale: RewardScale, key: str, scores: list[float]) -> np.ndarray:
 
 
 def _from_run(config: SPOConfig, pool: PromptPool) -> tuple[np.ndarray, np.ndarray]:
+    """Values of the prompts that the earlier run observed, while training or before it."""
     with open_reader(config.store.url) as reader:
-        earlier = queries.tracker(reader, queries.run(reader, str(config.init_run)).run.id)
-    slot = {digest: number for number, digest in enumerate(pool.digests)}
-    known, values = np.zeros(len(pool), dtype=bool), np.zeros(len(pool))
-    for digest, visits, value in zip(
-        earlier.digests, earlier.visits, earlier.alpha / (earlier.alpha + earlier.beta), strict=True
-    ):
-        number = slot.get(bytes(digest))
-        if number is not None and visits:
-            known[number], values[number] = True, value
-    return known, values
+        run_id = queries.run(reader, str(config.init_run)).run.id
+        earlier, estimated = queries.tracker(reader, run_id), queries.init_scores(reader, run_id)
+    value = dict(zip(map(bytes, earlier.digests), earlier.alpha / (earlier.alpha + earlier.beta), strict=True))
+    observed = {digest for digest, visits in zip(value, earlier.visits, strict=True) if visits} | set(estimated)
+    known = np.array([digest in observed for digest in pool.digests])
+    return known, np.array([value[digest] if digest in observed else config.prior for digest in pool.digests])
 
 
 def _logged(config: SPOConfig, found: tuple[np.ndarray, np.ndarray]) -> ValueTracker:

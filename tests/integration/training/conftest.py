@@ -29,7 +29,7 @@ def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("assets")
     prompts = make_prompt_set(train=64, validation=16)
     write_prompt_set(prompts, folder / "data")
-    make_tiny_model(prompts, Recipe(steps=150)).save(folder / "model")
+    make_tiny_model(prompts, Recipe(steps=400)).save(folder / "model")
     return folder
 
 

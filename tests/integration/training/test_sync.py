@@ -49,20 +49,16 @@ def kill_with_all_it_started(process: subprocess.Popen[str]) -> None:
     psutil.wait_procs(family)
 
 
-@pytest.mark.parametrize("retention", ["kl"])
 def test_a_killed_run_resumes_bit_for_bit(
-    retention: str,
-    run_dir: Path,
-    train: Callable[..., int],
-    start: Callable[..., subprocess.Popen[str]],
+    run_dir: Path, train: Callable[..., int], start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    options = (*STEPS, f"spo.retention={retention}")
-    train("whole", *options)
-    process = start("cut", *options)
+    """With `kl`, which has the most to remember."""
+    train("whole", *STEPS)
+    process = start("cut", *STEPS)
     wait_until(lambda: last_step(run_dir, "arithmetic/cut") >= 4 or process.poll() is not None, timeout=300)
     assert process.poll() is None, (run_dir / "cut.log").read_text()[-4000:]
     kill_with_all_it_started(process)
-    train("cut", *options)
+    train("cut", *STEPS)
 
     folders = [run_dir / "checkpoints" / name / "global_step_6" for name in ("whole", "cut")]
     whole, cut = (checkpoint.load(folder, f"arithmetic/{folder.parent.name}") for folder in folders)
@@ -71,6 +67,8 @@ def test_a_killed_run_resumes_bit_for_bit(
     assert whole.values == cut.values
     assert outcomes(run_dir, "arithmetic/whole") == outcomes(run_dir, "arithmetic/cut")
     assert list(outcomes(run_dir, "arithmetic/cut")) == [1, 2, 3, 4, 5, 6]
+    rewards = [reward for rows in outcomes(run_dir, "arithmetic/cut").values() for _, reward, _, _ in rows]
+    assert 0 < np.mean(rewards) < 1
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
         attempts = queries.run(reader, "arithmetic/cut").attempts
     assert [(each.resumed_from, each.kept_through) for each in attempts] == [(None, 3), (3, None)]
@@ -103,6 +101,25 @@ def test_weights_stay_in_sync_and_metrics_reach_the_store(run_dir: Path, train: 
     assert series["actor/grad_norm"].steps.tolist() == [1, 2]
     assert len(rollouts) == 20
     assert all(rollout.response is not None for rollout in rollouts)
+
+
+def test_initial_values_come_from_rollouts_or_an_earlier_run(run_dir: Path, train: Callable[..., int]) -> None:
+    once = ("trainer.total_training_steps=1", "trainer.save_freq=-1")
+    train("first", *once, "spo.init=rollouts", "spo.init_rollouts=2")
+    train("second", *once, "spo.init=run", "spo.init_run=arithmetic/first", "spo.init_n_eff=3.5")
+    with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
+        first, second = (queries.run(reader, f"arithmetic/{name}").run for name in ("first", "second"))
+        scores = queries.init_scores(reader, first.id)
+        start = queries.step_summaries(reader, first.id)[0]
+        unvisited = [row for row in queries.prompts(reader, second.id, limit=1000).rows if row.visits == 0]
+    assert len(scores) == 64
+    assert {responses for responses, _ in scores.values()} == {2}
+    assert 0 < sum(reward_sum for _, reward_sum in scores.values()) < 128
+    # Jeffreys' estimates from two responses: 1/6, 1/2 and 5/6.
+    assert (start.step, sum(start.value_histogram)) == (0, 64)
+    assert {number for number, count in enumerate(start.value_histogram) if count} <= {3, 10, 16}
+    assert [row.n_eff for row in unvisited] == pytest.approx([3.5] * 48)
+    assert len({row.value for row in unvisited}) >= 3
 
 
 def test_a_failed_weight_sync_ends_the_run(run_dir: Path, train: Callable[..., int]) -> None:
