@@ -11,6 +11,7 @@ from verl_spo.store.queries.attempts import kept_through
 from verl_spo.store.reader import Reader
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo.store.schema import Metric, Series
+from verl_spo.store.text import clean
 
 _SERIES_A_QUERY = 100
 
@@ -88,7 +89,8 @@ def metric_series(
 
 
 def _wanted(connection: Connection, run_ids: Sequence[int], names: Sequence[str]) -> dict[int, tuple[int, str]]:
-    query = select(Series.id, Series.run_id, Series.name).where(Series.run_id.in_(run_ids), Series.name.in_(names))
+    wanted = (Series.run_id.in_(run_ids), Series.name.in_(list(map(clean, names))))
+    query = select(Series.id, Series.run_id, Series.name).where(*wanted)
     return {row.id: (row.run_id, row.name) for row in connection.execute(query)}
 
 

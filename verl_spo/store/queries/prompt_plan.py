@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, literal, select,
 
 from verl_spo.store import search
 from verl_spo.store.schema import Prompt, TrackerState, table_of
+from verl_spo.store.text import clean
 
 Sort = Literal["value", "n_eff", "visits", "last_step", "uncertainty"]
 Range = tuple[float | None, float | None]
@@ -125,9 +126,10 @@ def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
 def _conditions(dialect: str, where: PromptFilter, clock: float) -> list[_Condition]:
     conditions = [_range(column, *ends) for column, ends in _ranges(where, clock).items() if ends != (None, None)]
     if where.source is not None:
-        ids = select(Prompt.id).where(Prompt.data_source == where.source)
+        name = clean(where.source)
+        ids = select(Prompt.id).where(Prompt.data_source == name)
         source = select(Prompt.data_source).where(Prompt.id == _TABLE.c.prompt_id).scalar_subquery()
-        conditions.append(_Condition(source == where.source, _TABLE.c.prompt_id.in_(ids), ids=ids))
+        conditions.append(_Condition(source == name, _TABLE.c.prompt_id.in_(ids), ids=ids))
     if query := search.parse(where.words):
         ids = search.ids(dialect, query)
         test = search.matches(dialect, query, _unindexed(_TABLE.c.prompt_id))

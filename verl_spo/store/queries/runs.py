@@ -11,6 +11,7 @@ from verl_spo.errors import StoreError
 from verl_spo.store import ownership
 from verl_spo.store.reader import Reader
 from verl_spo.store.schema import Attempt, Run
+from verl_spo.store.text import clean
 
 _COLUMNS = (
     Run.id, Run.name, Run.uid, Run.status, Run.attempt, Run.created_at, Run.heartbeat_at, Run.ended_at, Run.last_step,
@@ -105,7 +106,7 @@ def run(reader: Reader, name: str) -> RunDetail:
         StoreError: There is none of this name.
     """
     with reader.connect() as connection:
-        row = connection.execute(select(*_COLUMNS).where(Run.name == name)).one_or_none()
+        row = connection.execute(select(*_COLUMNS).where(Run.name == clean(name))).one_or_none()
         if row is None:
             names = connection.execute(select(Run.name)).scalars().all()
             raise StoreError(f"run {name!r}: not in {reader}; {_suggestion(name, list(names))}")

@@ -1,0 +1,139 @@
+"""The schema: made, checked, upgraded and taken back, with data in it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from tests.databases import migrate
+from tests.stores import trained
+from verl_spo.errors import SchemaError, StoreError
+from verl_spo.store import open_reader, queries, versions
+from verl_spo.store.engine import check_writable, open_engine, writable_engine
+from verl_spo.store.schema import HEAD, REVISIONS, Base
+from verl_spo.store.urls import parse
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """A database without any table."""
+    name = "sqlite_url" if request.param == "sqlite" else "empty_postgres_url"
+    return str(request.getfixturevalue(name))
+
+
+def connect(url: str) -> Connection:
+    return writable_engine(parse(url)).connect()
+
+
+def test_the_list_of_revisions_is_that_of_the_scripts() -> None:
+    config = Config()
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("script_location", "verl_spo.store:migrations")
+    scripts = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert tuple(reversed(scripts)) == REVISIONS
+
+
+def test_the_models_are_what_the_migrations_make(empty_url: str) -> None:
+    migrate(empty_url)
+    with connect(empty_url) as connection:
+        context = MigrationContext.configure(connection, opts={"include_object": _is_ours, "compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def _is_ours(_item: object, name: str | None, kind: str, *_: object) -> bool:
+    # SQLite's full-text index is a virtual table, which no model describes.
+    return not (kind == "table" and (name or "").startswith("prompt_search"))
+
+
+def test_up_down_and_up_again_with_data(empty_url: str) -> None:
+    migrate(empty_url)
+    trained(empty_url, steps=3, texts=True)
+    with connect(empty_url) as connection:
+        versions.downgrade(connection, "base")
+        left = set(inspect(connection).get_table_names()) - {"alembic_version"}
+        assert left == set()
+        connection.rollback()
+        versions.upgrade(connection)
+    training = trained(empty_url, steps=2)
+    with open_reader(empty_url) as reader:
+        assert queries.run(reader, "demo/spo").run.last_step == training.step
+
+
+def test_upgrading_what_is_up_to_date_changes_nothing(database_url: str) -> None:
+    trained(database_url, steps=2)
+    migrate(database_url)
+    with open_reader(database_url) as reader:
+        assert queries.run(reader, "demo/spo").run.last_step == 2
+
+
+def test_a_new_sqlite_file_is_made_and_migrated(sqlite_url: str) -> None:
+    check_writable(sqlite_url)
+    with open_reader(sqlite_url) as reader:
+        assert queries.runs(reader) == []
+
+
+def test_a_postgres_database_without_a_schema_is_refused(empty_postgres_url: str) -> None:
+    for opening in (open_engine, open_reader):
+        with pytest.raises(SchemaError, match="has no verl-spo schema; run `verl-spo db upgrade`"):
+            opening(empty_postgres_url)
+
+
+def test_somebody_elses_sqlite_file_is_left_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/other.db"
+    with connect(url) as connection:
+        connection.execute(text("CREATE TABLE mine (a INTEGER)"))
+        connection.commit()
+    with pytest.raises(SchemaError, match="no verl-spo schema"):
+        open_engine(url)
+    with connect(url) as connection:
+        assert inspect(connection).get_table_names() == ["mine"]
+
+
+def test_an_older_schema_is_refused_with_the_remedy(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _set_revision(database_url, "0000")
+    monkeypatch.setattr(versions, "REVISIONS", ("0000", *REVISIONS))
+    for opening in (open_engine, open_reader):
+        with pytest.raises(SchemaError, match=f"schema is 0000, older than {HEAD}; run `verl-spo db upgrade`"):
+            opening(database_url)
+
+
+def test_a_newer_schema_is_refused(database_url: str) -> None:
+    _set_revision(database_url, "9999")
+    for opening in (open_engine, open_reader):
+        with pytest.raises(SchemaError, match=f"schema is 9999, newer than {HEAD}; use the version of verl-spo"):
+            opening(database_url)
+
+
+def _set_revision(url: str, revision: str) -> None:
+    open_engine(url).dispose()
+    with connect(url) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+        connection.commit()
+
+
+def test_reading_what_does_not_exist_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no such file"):
+        open_reader(f"sqlite:///{tmp_path}/none.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_migrations_are_found_from_any_folder(tmp_path: Path) -> None:
+    code = "from verl_spo.store.engine import check_writable; check_writable('sqlite:///here.db')"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert (tmp_path / "here.db").is_file()
+
+
+def test_the_view_for_people_tells_what_is_superseded(database_url: str) -> None:
+    training = trained(database_url, steps=3)
+    trained(database_url, steps=1)
+    with open_engine(database_url).connect() as connection:
+        rows = connection.execute(text("SELECT run, step, superseded FROM observation_history")).all()
+    assert {row.run for row in rows} == {"demo/spo"}
+    assert sorted({(row.step, bool(row.superseded)) for row in rows}) == [(1, False), (1, True), (2, True), (3, True)]
+    assert training.step == 3

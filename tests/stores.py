@@ -1,0 +1,121 @@
+"""Runs to write: small, deterministic, and shaped like real ones."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from verl_spo.config import StoreConfig
+from verl_spo.core.tracker import ValueTracker
+from verl_spo.store import RunWriter, open_writer
+from verl_spo.store.records import Observations, PromptRecord, RunInfo, StepRecord, TrackerRows
+
+POOL = 40
+BATCH = 8
+
+
+def prompt(number: int, source: str = "arithmetic") -> PromptRecord:
+    """A prompt of the pool."""
+    digest = hashlib.blake2b(f"{source} {number}".encode(), digest_size=16).digest()
+    messages = [
+        {"role": "system", "content": "Answer with a number."},
+        {"role": "user", "content": f"What is {number} + {number * 7 % 100}?"},
+    ]
+    return PromptRecord(digest, source, messages, str(number + number * 7 % 100))
+
+
+def pool(size: int = POOL) -> list[PromptRecord]:
+    """Prompts by slot; every tenth is of a source of its own."""
+    return [prompt(number, "algebra" if number % 10 == 0 else "arithmetic") for number in range(size)]
+
+
+def info(name: str = "demo/spo", uid: str = "a" * 32, **changes: Any) -> RunInfo:
+    """Who a run is."""
+    made = RunInfo(
+        name=name,
+        config={"trainer": {"total_training_steps": 100}},
+        versions={"verl": "0.9.1"},
+        git={"commit": "0" * 40, "dirty": False},
+        host="node-1",
+        pool_digest=b"p" * 16,
+        uid=uid,
+    )
+    return replace(made, **changes)
+
+
+class Training:
+    """A training session without a model: rewards come from a seeded generator, all else from the real tracker."""
+
+    def __init__(self, size: int = POOL, batch: int = BATCH, seed: int = 0) -> None:
+        self.tracker = ValueTracker.from_value(size)
+        self.step = 0
+        self._seed = seed
+        self._batch = batch
+
+    def rows(self, slots: np.ndarray | None = None) -> TrackerRows:
+        """The tracker's state, of all slots or some."""
+        chosen = np.arange(self.tracker.size) if slots is None else slots
+        state = {name: getattr(self.tracker, name)[chosen] for name in ("alpha", "beta", "z", "visits", "last_step")}
+        return TrackerRows(slots=chosen, **state)
+
+    def advance(self, texts: bool = False) -> StepRecord:
+        """Train one step: what it leaves for the store. Depends on nothing but the tracker, the step and the seed."""
+        self.step += 1
+        rng = np.random.default_rng([self._seed, self.step])
+        slots = rng.choice(self.tracker.size, self._batch, replace=False)
+        rewards = rng.integers(0, 2, self._batch).astype(float)
+        baseline = self.tracker.value(slots)
+        drift = np.where(self.tracker.visits[slots] > 0, rng.random(self._batch) / 10, np.nan)
+        rho = np.full(self._batch, 0.9)
+        self.tracker.observe(slots, rewards, rho, self.step)
+        observations = Observations(
+            slot=slots,
+            policy_version=np.full(self._batch, self.step - 1),
+            reward=rewards,
+            baseline=baseline,
+            advantage=rewards - baseline,
+            rho=rho,
+            drift=drift,
+            alpha=self.tracker.alpha[slots],
+            beta=self.tracker.beta[slots],
+            response_length=rng.integers(1, 100, self._batch),
+            session=[f"{self.step:06d}-{place:04d}" for place in range(self._batch)],
+            prompt_text=[f"prompt {slot}" for slot in slots] if texts else None,
+            response_text=[f"answer {slot} at {self.step}" for slot in slots] if texts else None,
+        )
+        counts = np.histogram(self.tracker.value(), bins=20, range=(0, 1))[0]
+        summary = {"value_histogram": counts.tolist(), "n_prompts_visited": int((self.tracker.visits > 0).sum())}
+        metrics = {"spo/reward": float(rewards.mean()), "spo/p_hats": float(baseline.mean())}
+        return StepRecord(self.step, 0.0, observations, self.rows(slots), summary, metrics, time=1e9 + self.step)
+
+
+def start(
+    url: str, training: Training, run: RunInfo | None = None, resume_step: int | None = None, **options: Any
+) -> RunWriter:
+    """Open a writer for a training session."""
+    config = StoreConfig(url=url, **options)
+    return open_writer(config, run or info(), pool(training.tracker.size), training.rows(), resume_step)
+
+
+@contextmanager
+def writing(url: str, training: Training, **options: Any) -> Iterator[RunWriter]:
+    """A writer that is closed as finished when the block ends well."""
+    writer = start(url, training, **options)
+    try:
+        yield writer
+    except BaseException:
+        writer.close("failed")
+        raise
+    writer.close("finished")
+
+
+def trained(url: str, steps: int, texts: bool = False, **options: Any) -> Training:
+    """Write a whole run and return its session."""
+    training = Training()
+    with writing(url, training, **options) as writer:
+        for _ in range(steps):
+            writer.submit(training.advance(texts))
+    return training
