@@ -1,0 +1,74 @@
+"""Where the tracker starts."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from verl_spo.config import SPOConfig
+from verl_spo.errors import RewardError, StoreError
+from verl_spo.training.initial import Estimates, initial_tracker, tracker_of
+from verl_spo.training.pool import PromptPool
+
+
+@pytest.fixture
+def pool() -> PromptPool:
+    rows = [
+        {
+            "data_source": "arithmetic",
+            "prompt": [{"role": "system", "content": "be brief"}, {"role": "user", "content": f"1+{n}"}],
+            "reward_model": {"ground_truth": str(1 + n)},
+        }
+        for n in range(4)
+    ]
+    return PromptPool(rows)
+
+
+def test_the_prior_is_the_same_everywhere(pool: PromptPool) -> None:
+    tracker = initial_tracker(SPOConfig(prior=0.25, prior_n_eff=2.0), pool)
+    assert tracker.value().tolist() == [0.25] * 4
+    assert tracker.n_eff().tolist() == [2.0] * 4
+
+
+def test_estimates_are_smoothed_by_jeffreys() -> None:
+    estimates = Estimates.none(3)
+    estimates.replace(np.array([0, 2]), np.array([0, 0, 2, 2]), np.array([1.0, 1.0, 0.0, 1.0]))
+    assert estimates.values(prior=0.3) == pytest.approx([2.5 / 3, 0.3, 1.5 / 3])
+
+
+def test_responses_again_replace_those_before() -> None:
+    estimates = Estimates.none(2)
+    estimates.replace(np.array([0]), np.array([0, 0]), np.array([1.0, 1.0]))
+    estimates.replace(np.array([0]), np.array([0]), np.array([0.0]))
+    assert (estimates.responses.tolist(), estimates.reward_sum.tolist()) == ([1, 0], [0.0, 0.0])
+
+
+def test_a_file_names_prompts_by_digest_or_by_text_and_others_start_at_the_prior(
+    pool: PromptPool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "scores.json"
+    file.write_text(json.dumps({pool.digests[1].hex(): [1, 1, 1], "1+2": [-1, 1], "another prompt": [1]}))
+    config = SPOConfig(init="file", init_file=str(file), init_n_eff=8.0, reward_low=-1.0)
+    tracker = initial_tracker(config, pool)
+    assert tracker.value() == pytest.approx([0.5, 3.5 / 4, 1.5 / 3, 0.5])
+    assert tracker.n_eff() == pytest.approx([1.0, 8.0, 8.0, 1.0])
+    assert "2 of 4 prompts known" in caplog.text
+
+
+def test_scores_outside_the_range_are_refused(pool: PromptPool, tmp_path: Path) -> None:
+    file = tmp_path / "scores.json"
+    file.write_text(json.dumps({"1+2": [7]}))
+    with pytest.raises(RewardError, match=r"reward=7 for prompt 1\+2"):
+        initial_tracker(SPOConfig(init="file", init_file=str(file)), pool)
+
+
+def test_a_run_that_is_not_there_is_named(pool: PromptPool, tmp_path: Path) -> None:
+    with pytest.raises(StoreError):
+        initial_tracker(SPOConfig(init="run", init_run="math/old"), pool)
+
+
+def test_a_tracker_knows_what_it_knows() -> None:
+    tracker = tracker_of(SPOConfig(), np.array([True, False]), np.array([0.9, 0.9]))
+    assert tracker.value() == pytest.approx([0.9, 0.5])
+    assert tracker.n_eff() == pytest.approx([8.0, 1.0])
