@@ -1,0 +1,139 @@
+"""Every query of `store.queries` reads along an index: no statement scans a table that grows."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+
+from tests.stores import BATCH, Training, start
+from verl_spo.store import Reader, open_reader, queries
+from verl_spo.store.queries import SORTS, Cursor, PromptFilter
+from verl_spo.store.records import EvaluationRecord, InitScores
+
+FILTERS = [
+    PromptFilter(),
+    PromptFilter(value=(0.2, 0.8)),
+    PromptFilter(n_eff=(1.0, None)),
+    PromptFilter(visits=(1, None)),
+    PromptFilter(last_step=(None, 3)),
+    PromptFilter(source="algebra"),
+    PromptFilter(words="what is"),
+    PromptFilter(words="wh*"),
+    PromptFilter(value=(0.2, 0.8), visits=(1, None), words="what", source="algebra"),
+]
+
+QUERIES = {
+    "runs": lambda reader: queries.runs(reader, search="demo"),
+    "run": lambda reader: queries.run(reader, "demo/spo"),
+    "metric_names": lambda reader: queries.metric_names(reader, [1, 2]),
+    "metric_series": lambda reader: queries.metric_series(reader, [1], ["spo/reward", "spo/p_hats"]),
+    "metric_series_tick": lambda reader: queries.metric_series(
+        reader, [1], ["spo/reward"], Cursor({1: 1}, {(1, "spo/reward"): 2})
+    ),
+    "prompt": lambda reader: queries.prompt(reader, 1, 1),
+    "data_sources": lambda reader: queries.data_sources(reader),
+    "prompt_history": lambda reader: queries.prompt_history(reader, 1, 1, before_step=5),
+    "prompt_rollouts": lambda reader: queries.prompt_rollouts(reader, 1, 1),
+    "recent_rollouts": lambda reader: queries.recent_rollouts(reader, 1, before_step=5),
+    "step_summaries": lambda reader: queries.step_summaries(reader, 1, after_step=1),
+    "rewards_at": lambda reader: queries.rewards_at(reader, 1, [1, 3]),
+    "evaluations": lambda reader: queries.evaluations(reader, 1),
+    "tracker": lambda reader: queries.tracker(reader, 1),
+    "init_scores": lambda reader: queries.init_scores(reader, 1),
+    **{
+        f"prompts by {sort} where {number}": lambda reader, sort=sort, where=where: queries.prompts(
+            reader, 1, sort, True, where, after=(0.5, 3)
+        )
+        for sort in SORTS
+        for number, where in enumerate(FILTERS)
+    },
+    **{
+        f"count_prompts where {number}": lambda reader, where=where: queries.count_prompts(reader, 1, where)
+        for number, where in enumerate(FILTERS)
+    },
+}
+
+# The list of runs is read whole, along its index; a whole tracker needs all digests, which their index has.
+ALLOWED = re.compile(
+    r"SCAN runs USING INDEX ix_runs_created_at_id"
+    r"|SCAN prompts USING COVERING INDEX sqlite_autoindex_prompts_1"
+    r"|SCAN prompt_search VIRTUAL TABLE INDEX 0:=?M\d"
+    r"|SCAN \(?(anon|sources|subquery|subqueries)[-_\d]*\)?"
+    r"|SCAN sources"
+    r"|SCAN CONSTANT ROW|SCAN \d+ CONSTANT ROW"
+)
+
+
+@pytest.fixture
+def reader(database_url: str) -> Iterator[Reader]:
+    """A run with everything that can be asked for."""
+    training = Training()
+    writer = start(database_url, training)
+    writer.add_init_scores(InitScores([0], [8], [4.0]))
+    for _ in range(6):
+        writer.submit(training.advance(texts=True))
+    writer.evaluate(EvaluationRecord(1, "AIME 24", "avg@32", 0.5, 960))
+    writer.close("finished")
+    with open_reader(database_url) as opened:
+        yield opened
+
+
+def test_every_query_is_listed_here() -> None:
+    functions = {name for name in queries.__all__ if callable(getattr(queries, name)) and name.islower()}
+    assert functions - {name.split(" ")[0] for name in QUERIES} == set()
+
+
+@pytest.mark.parametrize("few", [0, BATCH * 100])
+def test_no_query_scans_a_table(reader: Reader, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("verl_spo.store.queries.prompt_plan._FEW", few)
+    scans = {name: found for name, query in QUERIES.items() if (found := _scans(reader, query))}
+    assert scans == {}
+
+
+def test_a_scan_would_be_seen(reader: Reader) -> None:
+    def scanning(reader: Reader) -> None:
+        with reader.connect() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM tracker_state WHERE alpha + 0 > 3").all()
+
+    assert _scans(reader, scanning)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_page_is_not_sorted(reader: Reader, sort: Any) -> None:
+    plans = _plans(reader, lambda reader: queries.prompts(reader, 1, sort, True))
+    assert not any("TEMP B-TREE" in line or "Sort" in line for plan in plans for line in plan)
+
+
+def _scans(reader: Reader, query: Any) -> list[str]:
+    lines = [line for plan in _plans(reader, query) for line in plan]
+    if reader.dialect == "sqlite":
+        return [line for line in lines if line.startswith("SCAN") and not ALLOWED.fullmatch(line)]
+    # An index-only read of a condition that the index does not have would be a scan, too.
+    return [line for line in lines if re.search(r"Seq Scan on (?!runs|attempts|series)", line)]
+
+
+def _plans(reader: Reader, query: Any) -> list[list[str]]:
+    """How the database would run each statement of a query."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(reader._engine, "before_cursor_execute", note)
+    query(reader)
+    event.remove(reader._engine, "before_cursor_execute", note)
+    with reader.connect() as connection:
+        if reader.dialect == "postgresql":
+            # Few rows are best read whole; what counts is that there is an index when there are many.
+            connection.exec_driver_sql("SET enable_seqscan = off")
+            connection.exec_driver_sql("SET enable_sort = off")
+        return [
+            _plan(connection, *statement) for statement in statements if statement[0].startswith(("SELECT", "WITH"))
+        ]
+
+
+def _plan(connection: Connection, statement: str, parameters: Any) -> list[str]:
+    explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+    return [str(row[-1]) for row in connection.exec_driver_sql(explain + statement, parameters)]
