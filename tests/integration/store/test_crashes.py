@@ -1,0 +1,94 @@
+"""SIGKILL at any moment: the database opens clean, and a resume agrees with the checkpoint."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from tests.crashing import begin, restore
+from tests.stores import BATCH, POOL, Training, pool
+from verl_spo.store import open_reader, queries
+from verl_spo.store.engine import open_engine
+
+KILLS = 50
+STEPS = 20
+
+
+def test_a_run_survives_being_killed_fifty_times(database_url: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(KILLS):
+        # A run that would end is longer by a checkpoint: each of the kills hits one that trains.
+        steps = restore(tmp_path).step + STEPS
+        _kill(database_url, tmp_path, steps, after=int(rng.integers(0, STEPS)))
+        _check_integrity(database_url)
+        _check_history(database_url)
+    steps = restore(tmp_path).step + 3
+    child, report = begin(database_url, tmp_path, steps)
+    assert report.recv() == steps - 3
+    _check_tracker(database_url, restore(tmp_path))
+    child.join()
+    assert child.exitcode == 0
+    _check_history(database_url)
+    _check_tracker(database_url, _undisturbed(steps))
+
+
+def _kill(url: str, folder: Path, steps: int, after: int) -> None:
+    child, report = begin(url, folder, steps)
+    for _ in range(after + 1):
+        report.recv()
+    child.kill()
+    child.join()
+
+
+def _undisturbed(steps: int) -> Training:
+    training = Training()
+    for _ in range(steps):
+        training.advance()
+    return training
+
+
+def _check_integrity(url: str) -> None:
+    if url.startswith("sqlite"):
+        with open_engine(url).connect() as connection:
+            assert connection.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
+            assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
+
+
+def _check_history(url: str) -> None:
+    """Every step that counts is whole, there once, and what an undisturbed run would have."""
+    with open_reader(url) as reader:
+        run = queries.run(reader, "demo/spo").run
+        rows = [row for prompt in range(1, POOL + 1) for row in queries.prompt_history(reader, run.id, prompt)]
+        live = {(row.step, row.seq): row for row in rows if not row.superseded}
+        assert Counter(step for step, _ in live) == dict.fromkeys(range(1, run.last_step + 1), BATCH)
+        assert len(live) == sum(not row.superseded for row in rows)
+        assert [row.step for row in queries.step_summaries(reader, run.id)] == list(range(1, run.last_step + 1))
+    training = Training()
+    for step in range(1, run.last_step + 1):
+        expected = training.advance().observations
+        assert [live[step, place].reward for place in range(BATCH)] == expected.reward.tolist()
+        assert [live[step, place].alpha for place in range(BATCH)] == expected.alpha.tolist()
+    _check_tracker(url, training)
+
+
+def _check_tracker(url: str, training: Training) -> None:
+    with open_reader(url) as reader:
+        stored = queries.tracker(reader, 1)
+    slots = {prompt.digest: slot for slot, prompt in enumerate(pool())}
+    order = [slots[bytes(digest)] for digest in stored.digests]
+    for name in ("alpha", "beta", "visits", "last_step"):
+        np.testing.assert_array_equal(getattr(stored, name), getattr(training.tracker, name)[order])
+
+
+@pytest.mark.parametrize("together", [2, 4])
+def test_of_processes_that_start_one_run_together_one_writes(database_url: str, tmp_path: Path, together: int) -> None:
+    children = [begin(database_url, tmp_path / str(number), 3) for number in range(together)]
+    for child, _ in children:
+        child.join()
+    codes = Counter(child.exitcode for child, _ in children)
+    # Those that come when the first one has ended may begin the run anew.
+    assert codes[0] >= 1
+    assert set(codes) <= {0, 1}
+    _check_history(database_url)
