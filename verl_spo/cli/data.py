@@ -8,11 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from verl_spo.cli.app import App
+from verl_spo.data.recipe import Recipe
 
 app = App(help="Make the demo's prompt set and tiny model.", no_args_is_help=True)
 
 DEFAULT_DATA = Path("demo/data")
 DEFAULT_MODEL = Path("demo/model")
+_RECIPE = Recipe()
 
 
 @app.command()
@@ -22,7 +24,7 @@ def arithmetic(
     validation: Annotated[int, typer.Option(help="Validation prompts, none of them a training prompt.")] = 256,
     seed: Annotated[int, typer.Option(help="Another seed gives other prompts.")] = 0,
 ) -> None:
-    """Write a prompt set of integer arithmetic with a wide spread of difficulty, in verl's format."""
+    """Write a prompt set of additions with a wide spread of difficulty, in verl's format."""
     from verl_spo.data.arithmetic import make_prompt_set, write_prompt_set
 
     write_prompt_set(make_prompt_set(train, validation, seed), out)
@@ -33,15 +35,14 @@ def arithmetic(
 def tiny_model(
     out: Annotated[Path, typer.Option(help="Folder to save the model in.")] = DEFAULT_MODEL,
     data: Annotated[Path, typer.Option(help="Folder of `verl-spo data arithmetic`.")] = DEFAULT_DATA,
-    seed: Annotated[int, typer.Option(help="Of the initial weights and the training problems.")] = 0,
-    steps: Annotated[int, typer.Option(help="Steps of supervised training.")] = 1200,
+    seed: Annotated[int, typer.Option(help="Of the initial weights and the training problems.")] = _RECIPE.seed,
+    steps: Annotated[int, typer.Option(help="Steps of supervised training.")] = _RECIPE.steps,
     slip: Annotated[float, typer.Option(help="How often the answers it learns from forget a carry, in [0, 1].")] = 0.7,
     force: Annotated[bool, typer.Option("--force", help="Train even if the folder holds this very model.")] = False,
 ) -> None:
     """Train a tiny Qwen3 model until about a third of its answers are right, and save it as a Hugging Face folder."""
     # torch and transformers take seconds to import: not for the other commands.
     from verl_spo.data.arithmetic import read_prompt_set
-    from verl_spo.data.pretraining import Recipe
     from verl_spo.data.tiny_model import is_current, make_tiny_model, read_card
 
     recipe = Recipe(seed=seed, steps=steps, slip=slip)

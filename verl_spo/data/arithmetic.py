@@ -1,11 +1,10 @@
-"""A prompt set of integer arithmetic, from trivial to hard, in verl's parquet format.
+"""A prompt set of additions, from trivial to hard, in verl's parquet format.
 
 All prompts of a set are distinct, and its training and validation parts are one draw, split evenly over difficulty: the
 same distribution, nothing in common. The same sizes and seed give the same files.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -32,13 +31,7 @@ _SCHEMA = pa.schema(
         "ability": pa.string(),
         "reward_model": pa.struct({"style": pa.string(), "ground_truth": pa.string()}),
         "extra_info": pa.struct(
-            {
-                "split": pa.string(),
-                "index": pa.int64(),
-                "left": pa.int64(),
-                "operator": pa.string(),
-                "right": pa.int64(),
-            }
+            {"split": pa.string(), "index": pa.int64(), "left": pa.int64(), "right": pa.int64(), "carries": pa.int64()}
         ),
     }
 )
@@ -124,8 +117,8 @@ def _row(problem: Problem, split: str, index: int) -> dict[str, Any]:
             "split": split,
             "index": index,
             "left": problem.left,
-            "operator": problem.operator,
             "right": problem.right,
+            "carries": problem.carries,
         },
     }
 
@@ -140,8 +133,4 @@ def _read(file: Path) -> tuple[Problem, ...]:
         raise DataError(f"{file}: not a parquet file; {remedy}") from error
     if not table.schema.equals(_SCHEMA) or not len(table):
         raise DataError(f"{file}: not an arithmetic prompt set; {remedy}")
-    return tuple(_problems(table.column("extra_info").to_pylist()))
-
-
-def _problems(extra_infos: Sequence[dict[str, Any]]) -> list[Problem]:
-    return [Problem(info["left"], info["operator"], info["right"]) for info in extra_infos]
+    return tuple(Problem(info["left"], info["right"]) for info in table.column("extra_info").to_pylist())

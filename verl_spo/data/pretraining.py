@@ -1,9 +1,8 @@
-"""Supervised training of a tiny Qwen3 model on careless arithmetic."""
+"""Supervised training of a tiny Qwen3 model on careless additions."""
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from verl_spo.data.problems import Problem, careless_answer, draw_problems
+from verl_spo.data.recipe import Recipe
 from verl_spo.data.tokenizer import encode_questions
-from verl_spo.errors import DataError
 
 _NO_LABEL = -100
 _BETAS = (0.9, 0.98)
@@ -22,44 +21,6 @@ _WEIGHT_DECAY = 0.01
 _MAX_GRADIENT_NORM = 1.0
 _WARMUP_STEPS = 100
 _FINAL_LR_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What determines the model, beside the prompts that it must not see.
-
-    Attributes:
-        seed: Of the initial weights and of the training problems. At least 0.
-        steps: Of training. At least 1.
-        batch_size: Problems a step. At least 1.
-        lr: Peak learning rate of AdamW: it warms up, then falls along a cosine. Above 0.
-        slip: How often the answers shown forget a carry, in [0, 1].
-        hidden_size: Width of the model. At least 1.
-        intermediate_size: Width of its feed-forward layers. At least 1.
-        layers: Depth of the model. At least 1.
-        threads: torch threads. Sums in another order give other weights, so this is no detail. At least 1.
-    """
-
-    seed: int = 0
-    steps: int = 1200
-    batch_size: int = 128
-    lr: float = 4e-3
-    slip: float = 0.7
-    hidden_size: int = 128
-    intermediate_size: int = 256
-    layers: int = 2
-    threads: int = 2
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise DataError(f"seed {self.seed}: must be at least 0")
-        for name in ("steps", "batch_size", "hidden_size", "intermediate_size", "layers", "threads"):
-            if getattr(self, name) < 1:
-                raise DataError(f"{name} {getattr(self, name)}: must be at least 1")
-        if not 0 < self.lr < math.inf:
-            raise DataError(f"lr {self.lr}: must be above 0 and finite")
-        if not 0 <= self.slip <= 1:
-            raise DataError(f"slip {self.slip}: must lie in [0, 1]")
 
 
 def pretrain(

@@ -1,4 +1,4 @@
-"""A tiny Qwen3 model that knows arithmetic and is careless at it: what the demo and the benchmarks start from.
+"""A tiny Qwen3 model that can add and is careless at it: what the demo and the benchmarks start from.
 
 Its supervised training shows it the work of somebody who forgets most carries (`problems.careless_answer`). So it
 learns how to carry, but does it rarely: about a third of its answers are right, most where nothing is carried and few
@@ -20,8 +20,9 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from verl_spo.data.arithmetic import DATA_SOURCE, PromptSet
 from verl_spo.data.generation import generate
-from verl_spo.data.pretraining import Recipe, limited_threads, pretrain
+from verl_spo.data.pretraining import limited_threads, pretrain
 from verl_spo.data.problems import Problem
+from verl_spo.data.recipe import Recipe
 from verl_spo.data.rewards import compute_score
 from verl_spo.data.tokenizer import build_tokenizer, encode_questions
 from verl_spo.errors import DataError
