@@ -58,7 +58,7 @@ def demo(
     folder = folder.resolve()
     data.arithmetic(folder / "data")
     data.tiny_model(folder / "model", folder / "data")
-    overrides = [f"demo_dir={folder}", *context.args]
+    overrides = [recipe.override("demo_dir", folder), *context.args]
     prepared = launch.prepare(RECIPE, [*overrides, f"trainer.experiment_name={_experiment(folder, overrides)}"])
     store_url = preflight.spo_config(prepared.config).store.url
     with serve(store_url, port=port) as server:

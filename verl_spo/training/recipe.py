@@ -52,6 +52,13 @@ def load(recipe: str, overrides: Sequence[str]) -> DictConfig:
         raise ConfigError(f"recipe {recipe!r} with {' '.join(overrides) or 'no overrides'}: {error}") from error
 
 
+def override(name: str, value: object) -> str:
+    """A Hydra override of any text, such as a path with blanks."""
+    # Hydra takes a backslash for itself unless a quote follows.
+    quoted = str(value).replace("'", "\\'")
+    return f"{name}='{quoted}'"
+
+
 def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
     config: DictConfig = compose(config_name=name, overrides=list(overrides))
     return config

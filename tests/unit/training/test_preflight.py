@@ -140,6 +140,11 @@ def test_an_unknown_recipe_names_those_there_are() -> None:
         recipe.load("cpu/nothing", [])
 
 
+@pytest.mark.parametrize("value", ["/a b/c", "it's", "x=y,z", "/tmp/[1]{2}(3)", "back\\slash", "$HOME"])
+def test_any_text_can_be_an_override(demo_dir: Path, value: str) -> None:
+    assert configure(demo_dir, recipe.override("trainer.experiment_name", value)).trainer.experiment_name == value
+
+
 def test_a_recipe_may_be_a_file(demo_dir: Path) -> None:
     mine = demo_dir / "mine.yaml"
     mine.write_text("# @package _global_\ndefaults:\n  - /cpu/arithmetic_spo\n  - _self_\nspo:\n  epsilon: 0.2\n")
