@@ -1,7 +1,6 @@
 """A small run that looks like a real one: the core's own maths on a policy that learns by itself, the real writer."""
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -30,6 +29,7 @@ class Question:
     text: str
     answer: str
     start: float
+    source: str = "arithmetic"
 
 
 def arithmetic(count: int, seed: int = 0) -> list[Question]:
@@ -57,7 +57,6 @@ class PlausibleRun:
         seed: Of all that is random.
         speed: Share of the way to the best policy that a step goes.
         wrong: What a wrong answer looks like.
-        age_s: Seconds by which the steps' times lie in the past.
     """
 
     url: str
@@ -104,33 +103,34 @@ class PlausibleRun:
     def _train_step(self) -> None:
         self.step += 1
         slots = self._sampler.draw(self.batch, self._tracker, self._retention.clock)
-        baseline = self._tracker.value(slots)
         rewards = (self._rng.random(self.batch) < self._skill[slots]).astype(float)
+        drift = np.where(self._tracker.visits[slots] == 0, np.nan, self._rng.gamma(2.0, 0.01, self.batch))
+        observations = self._observe(slots, rewards, drift)
+        self._skill += self.speed * (0.97 - self._skill)
+        summary = {
+            "value_histogram": self._histogram.counts.tolist(),
+            "n_prompts_visited": self._tracker.n_visited,
+            "n_failed": 0,
+        }
+        changed, metrics = self._rows(np.unique(slots)), self._spo_metrics(observations)
+        self.writer.submit(StepRecord(self.step, self._retention.clock, observations, changed, summary, metrics))
+        self.writer.log(self.step, self._verl_metrics())
+
+    def _observe(self, slots: np.ndarray, rewards: np.ndarray, drift: np.ndarray) -> Observations:
+        versions = np.full(self.batch, self.step - 1)
+        baseline = self._tracker.value(slots)
         lengths = self._rng.integers(20, 200, self.batch)
-        kl = np.where(self._tracker.visits[slots] == 0, np.nan, self._rng.gamma(2.0, 0.01, self.batch))
-        advantage = normalize(rewards - baseline, lengths, "trajectory")
-        rho = self._retention.observe(self._tracker, slots, rewards, np.full(self.batch, self.step - 1), kl, self.step)
+        rho = self._retention.observe(self._tracker, slots, rewards, versions, drift, self.step)
         self._retention.publish()
         self._histogram.update(slots, self._tracker.value(slots))
-        self._skill += self.speed * (0.97 - self._skill)
-        metrics = {
-            "spo/reward": rewards.mean(),
-            "spo/p_hats": baseline.mean(),
-            "spo/Neff": self._tracker.n_eff(slots, self._retention.clock).mean(),
-            "spo/rho": rho.mean(),
-            "spo/pool/value": self._histogram.mean,
-            "spo/pool/visited": self._tracker.n_visited / self._tracker.size,
-        }
-        if np.isfinite(kl).any():
-            metrics["spo/D"] = np.nanmean(kl)
-        observations = Observations(
+        return Observations(
             slot=slots,
-            policy_version=np.full(self.batch, self.step - 1),
+            policy_version=versions,
             reward=rewards,
             baseline=baseline,
-            advantage=advantage,
+            advantage=normalize(rewards - baseline, lengths, "trajectory"),
             rho=rho,
-            drift=kl,
+            drift=drift,
             alpha=self._tracker.alpha[slots],
             beta=self._tracker.beta[slots],
             response_length=lengths,
@@ -138,24 +138,18 @@ class PlausibleRun:
             prompt_text=[f"<|user|>{self.questions[slot].text}<|assistant|>" for slot in slots],
             response_text=[self._response(slot, reward) for slot, reward in zip(slots, rewards, strict=True)],
         )
-        summary = {
-            "value_histogram": self._histogram.counts.tolist(),
-            "n_prompts_visited": self._tracker.n_visited,
-            "n_failed": 0,
+
+    def _spo_metrics(self, observations: Observations) -> dict[str, float]:
+        metrics = {
+            "spo/reward": np.mean(observations.reward),
+            "spo/p_hats": np.mean(observations.baseline),
+            "spo/rho": np.mean(observations.rho),
+            "spo/pool/value": self._histogram.mean,
+            "spo/pool/visited": self._tracker.n_visited / self._tracker.size,
         }
-        named = {name: float(value) for name, value in metrics.items()}
-        self.writer.submit(
-            StepRecord(
-                self.step,
-                self._retention.clock,
-                observations,
-                self._rows(np.unique(slots)),
-                summary,
-                named,
-                time.time(),
-            )
-        )
-        self.writer.log(self.step, self._verl_metrics())
+        if np.isfinite(observations.drift).any():
+            metrics["spo/D"] = np.nanmean(observations.drift)
+        return {name: float(value) for name, value in metrics.items()}
 
     def _verl_metrics(self) -> dict[str, float]:
         timing = {f"timing_s/{name}": mean * self._rng.uniform(0.9, 1.15) for name, mean in PHASES.items()}
@@ -196,5 +190,5 @@ class PlausibleRun:
 
 def _record(question: Question) -> PromptRecord:
     messages = [{"role": "user", "content": question.text}]
-    identity = json.dumps(["arithmetic", messages, question.answer]).encode()
-    return PromptRecord(blake2b(identity, digest_size=16).digest(), "arithmetic", messages, question.answer)
+    identity = json.dumps([question.source, messages, question.answer]).encode()
+    return PromptRecord(blake2b(identity, digest_size=16).digest(), question.source, messages, question.answer)

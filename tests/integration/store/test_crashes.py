@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from tests.crashing import begin, restore
-from tests.stores import BATCH, POOL, Training, pool
+from tests.support.crashing import begin, restore
+from tests.support.stores import BATCH, POOL, Training, pool
 from verl_spo.store import open_reader, queries
 from verl_spo.store.engine import open_engine
 

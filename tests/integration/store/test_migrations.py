@@ -11,8 +11,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from tests.databases import migrate
-from tests.stores import trained
+from tests.support.databases import migrate
+from tests.support.stores import trained
 from verl_spo.errors import SchemaError, StoreError
 from verl_spo.store import open_reader, queries, versions
 from verl_spo.store.engine import check_writable, open_engine, writable_engine

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from tests.stores import BATCH, Training, start
+from tests.support.stores import BATCH, Training, start
 from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.queries import SORTS, Cursor, PromptFilter
 from verl_spo.store.records import EvaluationRecord, InitScores

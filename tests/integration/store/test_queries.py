@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from tests.stores import BATCH, POOL, Training, info, pool, start, trained, writing
+from tests.support.stores import BATCH, POOL, Training, info, pool, start, trained, writing
 from verl_spo.config import StoreConfig
 from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, open_writer, ownership, queries

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from tests.stores import BATCH, POOL, Training, info, pool, start, trained, writing
+from tests.support.stores import BATCH, POOL, Training, info, pool, start, trained, writing
 from verl_spo.config import StoreConfig
 from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, open_writer, queries

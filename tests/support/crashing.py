@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.stores import Training, start
+from tests.support.stores import Training, start
 
 CHECKPOINT_EVERY = 4
 
 # Children come from a process that has imported everything and has no threads: quick to start, safe to fork.
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["tests.crashing"])
+processes.set_forkserver_preload(["tests.support.crashing"])
 
 
 def train(url: str, folder: Path, steps: int, report: Connection) -> None:

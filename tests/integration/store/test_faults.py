@@ -1,0 +1,423 @@
+"""A database that is away, locked, full, read-only: no step is lost, none is there twice, nobody is left guessing."""
+
+import logging
+import os
+import sqlite3
+import stat
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from psycopg import sql
+from sqlalchemy import Engine, event, text
+
+from tests.support.databases import PostgresServer, migrate
+from tests.support.stores import BATCH, POOL, Training, start, trained, writing
+from tests.support.waiting import wait_until
+from verl_spo.errors import DurabilityError, StoreError
+from verl_spo.store import RunWriter, engine, open_reader, ownership, queries, sink
+from verl_spo.store.engine import check_writable, open_engine
+from verl_spo.store.spool import spool_path
+from verl_spo.store.urls import parse
+
+WAIT_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Retries follow each other quickly, and spools lie where the test can see them."""
+    monkeypatch.setattr(sink, "RETRY_S", 0.05)
+    monkeypatch.setattr(engine, "_SQLITE_BUSY_MS", 50)
+    (tmp_path / "spool").mkdir()
+    monkeypatch.setenv("VERL_SPO_SPOOL_DIR", str(tmp_path / "spool"))
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server that a test may stop."""
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m,mode=777", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def spool_of(url: str) -> Path:
+    return spool_path(parse(url), "demo/spo")
+
+
+def assert_complete(url: str, training: Training) -> None:
+    """Every step is there once and whole, and the tracker is the session's."""
+    with open_reader(url) as reader:
+        run = queries.run(reader, "demo/spo").run
+        rows = [row for prompt in range(1, POOL + 1) for row in queries.prompt_history(reader, run.id, prompt)]
+        assert Counter(row.step for row in rows) == dict.fromkeys(range(1, training.step + 1), BATCH)
+        assert len({(row.step, row.seq) for row in rows}) == len(rows)
+        assert [row.step for row in queries.step_summaries(reader, run.id)] == list(range(1, training.step + 1))
+        assert queries.tracker(reader, run.id).visits.sum() == training.tracker.visits.sum()
+    assert not spool_of(url).exists()
+
+
+def submit(writer: RunWriter, training: Training, steps: int) -> None:
+    for _ in range(steps):
+        writer.submit(training.advance())
+        writer.log(training.step, {"timing_s/step": 1.0})
+
+
+def wait_until_spooled(writer: RunWriter) -> None:
+    wait_until(lambda: not writer._queue, WAIT_S, every=0.01)
+
+
+def test_postgres_stops_in_mid_run_and_starts_again(own_postgres: PostgresServer) -> None:
+    url = own_postgres.new_database()
+    migrate(url)
+    training = Training()
+    writer = start(url, training)
+    submit(writer, training, 3)
+    writer.flush()
+    for _ in range(2):
+        own_postgres.stop()
+        submit(writer, training, 100)
+        wait_until_spooled(writer)
+        assert spool_of(url).exists()
+        assert writer.queue_depth == 200
+        own_postgres.start()
+        submit(writer, training, 5)
+        writer.flush(WAIT_S)
+        assert writer.queue_depth == 0
+    writer.close("finished")
+    assert_complete(url, training)
+
+
+def test_a_checkpoint_without_a_database_stops_training(own_postgres: PostgresServer) -> None:
+    url = own_postgres.new_database()
+    migrate(url)
+    training = Training()
+    writer = start(url, training)
+    own_postgres.stop()
+    submit(writer, training, 3)
+    with pytest.raises(DurabilityError, match=r"6 records were not durable within 0.2 s") as caught:
+        writer.flush(0.2)
+    assert "connection" in str(caught.value)
+    with pytest.raises(DurabilityError):
+        writer.close("failed", timeout=0.0)
+    own_postgres.start()
+    # The next writer finds what this one had to leave behind, and supersedes it.
+    anew = trained(url, steps=2)
+    with open_reader(url) as reader:
+        rows = [row for prompt in range(1, POOL + 1) for row in queries.prompt_history(reader, 1, prompt)]
+    counted = Counter((row.step, row.superseded) for row in rows)
+    assert counted == {(1, True): BATCH, (2, True): BATCH, (3, True): BATCH, (1, False): BATCH, (2, False): BATCH}
+    assert anew.step == 2
+    assert not spool_of(url).exists()
+
+
+def test_a_connection_that_is_cut_in_a_transaction_loses_nothing(postgres: PostgresServer, postgres_url: str) -> None:
+    training = Training()
+    writer = start(postgres_url, training)
+    for _ in range(20):
+        submit(writer, training, 2)
+        postgres.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND application_name = 'verl-spo'"
+        )
+    writer.close("finished")
+    assert_complete(postgres_url, training)
+
+
+def test_a_commit_whose_answer_was_lost_is_not_repeated(database_url: str) -> None:
+    training = Training()
+    writer = start(database_url, training)
+    lost = iter([True, True, False])
+
+    @event.listens_for(Engine, "commit")
+    def lose_answer(connection: object) -> None:
+        nonlocal lost
+        if next(lost, False):
+            raw = connection.connection.driver_connection  # type: ignore[attr-defined]
+            raw.execute("COMMIT")
+            raise sqlite3.OperationalError("the answer was lost")
+
+    try:
+        submit(writer, training, 4)
+        writer.flush(WAIT_S)
+    finally:
+        event.remove(Engine, "commit", lose_answer)
+        writer.close("finished")
+    assert_complete(database_url, training)
+
+
+def test_sqlite_that_another_process_locks_delays_and_loses_nothing(sqlite_url: str) -> None:
+    training = Training()
+    writer = start(sqlite_url, training)
+    submit(writer, training, 2)
+    writer.flush()
+    other = sqlite3.connect(parse(sqlite_url).database or "", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    submit(writer, training, 10)
+    wait_until_spooled(writer)
+    with pytest.raises(DurabilityError, match="database is locked"):
+        writer.flush(0.1)
+    other.execute("ROLLBACK")
+    other.close()
+    writer.close("finished", WAIT_S)
+    assert_complete(sqlite_url, training)
+
+
+def test_a_full_disk_delays_and_loses_nothing(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The spool is on the same disk: records have to wait in memory.
+    monkeypatch.setenv("VERL_SPO_SPOOL_DIR", str(small_disk))
+    url = f"sqlite:///{small_disk}/store.db"
+    training = Training()
+    writer = start(url, training, queue_steps=1000)
+    submit(writer, training, 2)
+    writer.flush()
+    filler = fill(small_disk)
+    submit(writer, training, 200)
+    with pytest.raises(DurabilityError, match=r"disk is full|disk I/O error"):
+        writer.flush(2.0)
+    assert not spool_of(url).exists() or spool_of(url).stat().st_size < 2**20
+    filler.unlink()
+    writer.close("finished", WAIT_S)
+    assert_complete(url, training)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no byte free."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        size = 65536
+        while size:
+            try:
+                file.write(b"\0" * size)
+            except OSError:
+                size //= 2
+    return filler
+
+
+def test_a_full_postgres_disk_delays_and_loses_nothing(
+    own_postgres: PostgresServer, small_disk: Path, tmp_path: Path
+) -> None:
+    tablespace = small_disk / "data"
+    tablespace.mkdir()
+    os.chown(tablespace, own_postgres.folder.stat().st_uid, -1)
+    for folder in (small_disk, *small_disk.parents):
+        folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
+    own_postgres.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(sql.Literal(str(tablespace))))
+    url = own_postgres.new_database()
+    migrate(url)
+    name = url.rpartition("/")[2].partition("?")[0]
+    with open_engine(url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # The database itself is too large for the disk; its one large table is not.
+        connection.execute(text("ALTER TABLE observations SET TABLESPACE small"))
+    assert name.startswith("test_")
+    training = Training()
+    writer = start(url, training, queue_steps=1000)
+    submit(writer, training, 2)
+    writer.flush()
+    filler = fill(small_disk)
+    submit(writer, training, 300)
+    wait_until_spooled(writer)
+    with pytest.raises(DurabilityError, match="No space left on device"):
+        writer.flush(0.5)
+    filler.unlink()
+    writer.close("finished", WAIT_S)
+    assert_complete(url, training)
+
+
+def test_a_database_that_may_not_grow_delays_and_loses_nothing(sqlite_url: str) -> None:
+    training = Training()
+    writer = start(sqlite_url, training)
+    limited = [True]
+
+    @event.listens_for(Engine, "begin")
+    def limit(connection: object) -> None:
+        pages = 1 if limited[0] else 2**30
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")  # type: ignore[attr-defined]
+
+    try:
+        submit(writer, training, 200)
+        wait_until_spooled(writer)
+        with pytest.raises(DurabilityError, match="database or disk is full"):
+            writer.flush(0.1)
+        limited[0] = False
+        writer.flush(WAIT_S)
+    finally:
+        event.remove(Engine, "begin", limit)
+        writer.close("finished")
+    assert_complete(sqlite_url, training)
+
+
+def test_training_waits_only_when_the_queue_is_full(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training()
+    writer = start(sqlite_url, training, queue_steps=3)
+    # Neither the database nor the spool takes anything.
+    monkeypatch.setattr(sink.Sink, "accept", lambda self, entries: False)
+    for _ in range(3):
+        writer.submit(training.advance())
+    assert writer.queue_depth == 3
+    # Metrics are small and do not count, or the last step's could not be told.
+    writer.log(3, {"timing_s/step": 1.0})
+    assert not writer._has_room()
+    monkeypatch.undo()
+    writer.submit(training.advance())
+    writer.close("finished", WAIT_S)
+    with open_reader(sqlite_url) as reader:
+        assert queries.run(reader, "demo/spo").run.last_step == 4
+
+
+def test_what_a_killed_writer_left_in_its_spool_comes_in_once(database_url: str) -> None:
+    training = _leave_spool(database_url)
+    resumed = Training()
+    with writing(database_url, resumed, resume_step=0):
+        pass
+    with open_reader(database_url) as reader:
+        rows = [row for prompt in range(1, POOL + 1) for row in queries.prompt_history(reader, 1, prompt)]
+    assert Counter((row.step, row.superseded) for row in rows) == {
+        (step, True): BATCH for step in range(1, training.step + 1)
+    }
+    assert not spool_of(database_url).exists()
+
+
+def test_a_torn_spool_is_read_up_to_where_it_is_whole(database_url: str) -> None:
+    _leave_spool(database_url)
+    path = spool_of(database_url)
+    path.write_bytes(path.read_bytes()[:-100])
+    with writing(database_url, Training(), resume_step=0):
+        pass
+    with open_reader(database_url) as reader:
+        rows = [row for prompt in range(1, POOL + 1) for row in queries.prompt_history(reader, 1, prompt)]
+    assert Counter(row.step for row in rows) == dict.fromkeys((1, 2, 3, 4), BATCH)
+
+
+def test_a_spool_that_is_not_ours_is_kept_aside(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    _leave_spool(database_url)
+    with open_engine(database_url).begin() as connection:
+        connection.execute(text("UPDATE runs SET owner = 'elsewhere:1:2:3:4'"))
+    with caplog.at_level(logging.WARNING):
+        trained(database_url, steps=1)
+    assert "kept as" in caplog.text
+    assert spool_of(database_url).with_suffix(".orphan").exists()
+
+
+def test_a_spool_full_of_rubbish_does_not_stop_a_run(database_url: str) -> None:
+    spool_of(database_url).write_bytes(os.urandom(1000))
+    training = trained(database_url, steps=2)
+    assert_complete(database_url, training)
+
+
+def _leave_spool(url: str) -> Training:
+    """A run whose process died with three steps in the database and two more in its spool."""
+    training = Training()
+    writer = start(url, training)
+    for _ in range(3):
+        writer.submit(training.advance())
+    writer.flush()
+    for _ in range(2):
+        entry = (writer._submitted + 1, training.advance())
+        writer._submitted += 1
+        writer._sink._spool.append(entry)
+    writer._sink.durable = writer._submitted
+    writer.close("failed")
+    with open_engine(url).begin() as connection:
+        connection.execute(
+            text("UPDATE runs SET status = 'running', heartbeat_at = 0, owner = replace(owner, ':', ':')")
+        )
+        # As after a crash: the process that is named there is gone.
+        owner = str(connection.execute(text("SELECT owner FROM runs")).scalar_one())
+        dead = owner.replace(f":{os.getpid()}:", ":999999999:")
+        connection.execute(text("UPDATE runs SET owner = :owner"), {"owner": dead})
+    path = spool_of(url)
+    path.write_bytes(path.read_bytes().replace(owner.encode(), dead.encode()))
+    return training
+
+
+def test_a_read_only_file_is_refused_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    trained(url, steps=1)
+    # Root may write to any file, so permissions alone would show nothing.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).suffix != ".db")
+    with pytest.raises(StoreError, match=f"database {tmp_path}/store.db: .* is read-only"):
+        start(url, Training())
+    with open_reader(url) as reader:
+        assert queries.run(reader, "demo/spo").run.last_step == 1
+
+
+def test_a_database_on_a_read_only_disk_can_be_read(small_disk: Path) -> None:
+    url = f"sqlite:///{small_disk}/store.db"
+    trained(url, steps=1)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(StoreError, match="is read-only"):
+        check_writable(url)
+    with open_reader(url) as reader:
+        assert queries.run(reader, "demo/spo").run.last_step == 1
+
+
+@pytest.mark.parametrize("place", ["missing/store.db", ""])
+def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path, place: str) -> None:
+    with pytest.raises(StoreError, match=r"does not exist|is a folder"):
+        check_writable(f"sqlite:///{tmp_path}/{place}")
+
+
+def test_a_network_file_system_gets_no_write_ahead_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    trained(url, steps=1)
+    monkeypatch.setattr("verl_spo.store.filesystems.network_type", lambda path: "nfs4")
+    with caplog.at_level(logging.WARNING):
+        training = trained(url, steps=2)
+    assert "network file system (nfs4)" in caplog.text
+    with sqlite3.connect(tmp_path / "store.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    with open_reader(url) as reader:
+        assert queries.tracker(reader, 1).visits.sum() == training.tracker.visits.sum()
+
+
+def test_a_clock_that_is_set_back_changes_no_history(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training()
+    now = [2e9]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    with writing(database_url, training) as writer:
+        for _ in range(6):
+            writer.submit(training.advance())
+            writer.flush()
+            now[0] -= 3600
+            with open_reader(database_url) as reader:
+                # Its last sign of life lies an hour ahead: nobody can tell that it is alive but by the process.
+                assert queries.run(reader, "demo/spo").run.status in ("running", "lost")
+            with pytest.raises(StoreError, match="writes it"):
+                start(database_url, Training())
+    assert_complete(database_url, training)
+    with open_reader(database_url) as reader:
+        page = queries.metric_series(reader, [1], ["spo/reward"])
+        assert page.series[0].steps.tolist() == list(range(1, 7))
+
+
+def test_a_writer_on_another_machine_is_believed_for_a_lease(database_url: str) -> None:
+    training = Training()
+    writer = start(database_url, training)
+    writer.close("stopped")
+    for age, alive in ((0.0, True), (2 * ownership.LEASE_S, False)):
+        with open_engine(database_url).begin() as connection:
+            statement = text("UPDATE runs SET status = 'running', owner = 'other:1:2:3:4', heartbeat_at = :at")
+            connection.execute(statement, {"at": ownership.time.time() - age})
+        if alive:
+            with pytest.raises(StoreError, match="process 2 on other writes it"):
+                start(database_url, Training())
+        else:
+            start(database_url, Training()).close("stopped")
