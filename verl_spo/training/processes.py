@@ -19,7 +19,7 @@ import psutil
 MARK = "VERL_SPO_LAUNCH"
 GRACE_S = 20.0
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
-_SEGMENTS = ("psm_", "verl_weights_", "sem.mp-")
+SEGMENTS = ("psm_", "verl_weights_", "sem.mp-")
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None = None) -> int:
@@ -34,7 +34,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], output: IO[bytes
         Its exit status; 128 + the signal's number if a signal ended it or this process.
     """
     mark = uuid.uuid4().hex
-    before = _segments()
+    before = segments()
     process = subprocess.Popen(
         command,
         env={**os.environ, **environment, MARK: mark},
@@ -45,7 +45,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], output: IO[bytes
     with _interrupts_passed_to(process) as received:
         status = process.wait()
     end_marked(mark)
-    remove_unused(_segments() - before)
+    remove_unused(segments() - before)
     if received:
         return 128 + received[0]
     return status if status >= 0 else 128 - status
@@ -102,10 +102,11 @@ def _signal(process: psutil.Process, number: int) -> None:
         process.send_signal(number)
 
 
-def _segments() -> set[Path]:
+def segments() -> set[Path]:
+    """Shared memory of this user that Ray, vLLM or verl made, of whichever run."""
     if not _SHARED_MEMORY.is_dir():
         return set()
-    owned = (path for path in _SHARED_MEMORY.iterdir() if path.name.startswith(_SEGMENTS))
+    owned = (path for path in _SHARED_MEMORY.iterdir() if path.name.startswith(SEGMENTS))
     return {path for path in owned if path.stat().st_uid == os.getuid()}
 
 

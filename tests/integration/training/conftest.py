@@ -11,7 +11,7 @@ import pytest
 from verl_spo.data.arithmetic import make_prompt_set, write_prompt_set
 from verl_spo.data.pretraining import Recipe
 from verl_spo.data.tiny_model import make_tiny_model
-from verl_spo.training.processes import MARK
+from verl_spo.training.processes import MARK, segments
 
 RECIPE = "cpu/arithmetic_spo"
 SMALL = (
@@ -20,7 +20,6 @@ SMALL = (
     "trainer.test_freq=-1",
     "trainer.val_before_train=False",
 )
-SHARED_MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture(scope="session")
@@ -59,11 +58,11 @@ def train(start: Callable[..., subprocess.Popen[str]], run_dir: Path) -> Callabl
     """Train to the end; nothing of the run may stay behind."""
 
     def run(name: str, *overrides: str, expect: int | None = 0, **environment: str) -> int:
-        before = set(SHARED_MEMORY.iterdir())
+        before = segments()
         status = start(name, *overrides, **environment).wait(timeout=400)
         if expect is not None:
             assert status == expect, (run_dir / f"{name}.log").read_text()[-4000:]
-        assert set(SHARED_MEMORY.iterdir()) <= before
+        assert segments() <= before
         assert marked_processes() == []
         return status
 
