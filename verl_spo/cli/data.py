@@ -57,6 +57,7 @@ def tiny_model(
         f"model in {out}: {accuracy['sampled']:.1%} of the validation answers right when sampled, "
         f"{accuracy['greedy']:.1%} when greedy",
         highlight=False,
+        soft_wrap=True,
     )
 
 

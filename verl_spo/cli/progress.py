@@ -10,7 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, queries
 
-POLL_S = 1.0
+POLL_S = 2.0
+STARTING = "starting Ray, the actor and vLLM (about a minute)"
 LINE_EVERY_STEPS = 10
 _NAMES = ("spo/reward", "spo/pool/value", "val-core/")
 
@@ -36,7 +37,7 @@ def follow(url: str, run_name: str, total_steps: int | None) -> Iterator[None]:
     )
     ended = Event()
     with bar:
-        task = bar.add_task(run_name, total=total_steps, state="starting Ray, the actor and vLLM (about a minute)")
+        task = bar.add_task(run_name, total=total_steps, state=STARTING)
         thread = Thread(target=_watch, args=(url, run_name, bar, task, ended), name="progress", daemon=True)
         thread.start()
         try:
@@ -47,23 +48,25 @@ def follow(url: str, run_name: str, total_steps: int | None) -> Iterator[None]:
 
 
 def _watch(url: str, run_name: str, bar: Progress, task: TaskID, ended: Event) -> None:
-    shown = 0
+    shown, reader = 0, None
     while not ended.wait(POLL_S):
         # The database, or the run in it, may not be there yet; what is wrong with it, the training itself says.
         with suppress(StoreError):
-            step, state = _state(open_reader(url), run_name)
+            reader = reader or open_reader(url)
+            step, state = _state(reader, run_name)
             bar.update(task, completed=step, state=state)
             if bar.disable and step >= shown + LINE_EVERY_STEPS:
-                bar.console.print(f"step {step}: {state}")
+                bar.console.print(f"step {step}: {state}", soft_wrap=True)
                 shown = step
+    if reader is not None:
+        reader.close()
 
 
 def _state(reader: Reader, run_name: str) -> tuple[int, str]:
-    with reader:
-        run = queries.run(reader, run_name).run
-        if run.status != "running":
-            return 0, "starting Ray, the actor and vLLM (about a minute)"
-        names = [name for name in queries.metric_names(reader, [run.id]) if name.startswith(_NAMES)]
-        page = queries.metric_series(reader, [run.id], names)
+    run = queries.run(reader, run_name).run
+    if run.status != "running":
+        return 0, STARTING
+    names = [name for name in queries.metric_names(reader, [run.id]) if name.startswith(_NAMES)]
+    page = queries.metric_series(reader, [run.id], names)
     latest = {series.name: series.values[-1] for series in page.series}
     return run.last_step, "  ".join(f"{name} {value:.3f}" for name, value in latest.items())
