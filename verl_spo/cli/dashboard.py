@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from verl_spo.dashboard.server import DB_VARIABLE, DEFAULT_HOST, DEFAULT_PORT, serve
+from verl_spo.cli.database import DEFAULT_DB, Db
+from verl_spo.dashboard.server import DEFAULT_HOST, DEFAULT_PORT, serve
 from verl_spo.store.urls import mask
 
 
 def dashboard(
-    db: Annotated[str, typer.Option(envvar=DB_VARIABLE, help="Database URL.")] = "sqlite:///verl_spo.db",
+    db: Db = DEFAULT_DB,
     port: Annotated[
         int | None,
         typer.Option(min=0, max=65535, help=f"Port; 0: any free one.  [default: first free one from {DEFAULT_PORT}]"),

@@ -19,7 +19,9 @@ from verl_spo.store.records import FloatArray, IntArray
 Spec = dict[str, Any]
 
 HEIGHT = 270
+# Up to so many points are marked: of what is measured now and then, and of curves that have hardly begun.
 _FEW_POINTS = 40
+_FEWEST_POINTS = 3
 _FAINT = 0.22
 # Readable on both backgrounds; the theme has no colour for it.
 _SUBTITLE_COLOR = "#76808c"
@@ -62,10 +64,10 @@ def lines(curves: Sequence[Line], titles: Titles, weight: float = 0.0, runs: Seq
         runs: All runs on the page: each has its colour in every chart (`legend` names them).
     """
     parts = list(dict.fromkeys(curve.part for curve in curves))
-    shown = 1 if max(curve.steps.size for curve in curves) <= _FEW_POINTS else 0
+    shown = 1 if max(curve.steps.size for curve in curves) <= (_FEWEST_POINTS if weight else _FEW_POINTS) else 0
     smoothed = _y("smoothed", titles.axis, {"zero": False})
     layers: list[Spec] = [
-        {"mark": {"type": "line", "strokeWidth": 2, "interpolate": "monotone"}, "encoding": {"y": smoothed}},
+        {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"y": smoothed}},
         {
             "mark": {"type": "point", "filled": True, "size": 36, "strokeDash": []},
             "params": [_nearest_step()],

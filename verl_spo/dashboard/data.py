@@ -81,8 +81,10 @@ class Distributions:
     def shares(self, run_id: int) -> tuple[IntArray, FloatArray]:
         """Steps (n,) and the share of the pool in each bin of v_hat at them, (n, bins)."""
         rows = self._rows.get(run_id, [])
-        counts = np.array([counts for _, counts in rows], dtype=np.float64).reshape(len(rows), -1)
         steps = np.array([step for step, _ in rows], dtype=np.int64)
+        if not rows:
+            return steps, np.empty((0, 0))
+        counts = np.array([counts for _, counts in rows], dtype=np.float64)
         return steps, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 

@@ -5,7 +5,7 @@ Whatever comes from a run, a prompt or a model (names, texts, and messages of er
 read Markdown.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -53,6 +53,12 @@ def no_runs() -> None:
     st.code("verl-spo train cpu/arithmetic_spo", language="bash")
 
 
+def begin_with(parameter: str, value: str | list[str]) -> None:
+    """What a widget that the address keeps begins with. Unlike a widget's default, it shows in the address too."""
+    if parameter not in st.session_state and parameter not in st.query_params:
+        st.session_state[parameter] = st.query_params[parameter] = value
+
+
 def pace(runs: Iterable[RunRow]) -> float | None:
     """Seconds between two looks at some runs; None if nothing about them will change."""
     statuses = {run.status for run in runs}
@@ -67,7 +73,7 @@ def badge(run: RunRow) -> None:
     st.badge(run.status, color=color, icon=icon)
 
 
-def lost_notes(runs: Iterable[RunRow], now: float) -> None:
+def lost_notes(runs: Sequence[RunRow], now: float) -> None:
     """Say of each lost run that nobody hears of it any more."""
     for run in runs:
         if run.status == "lost":
@@ -76,4 +82,5 @@ def lost_notes(runs: Iterable[RunRow], now: float) -> None:
                 "its process is dead, or cannot reach the database.",
                 icon=":material/signal_disconnected:",
             )
-            st.text(run.name)
+            if len(runs) > 1:
+                st.text(run.name)

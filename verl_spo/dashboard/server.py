@@ -24,6 +24,7 @@ START_TIMEOUT_S = 120.0
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PORTS_TRIED = 50
+_LAST_PORT = 65_535
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def serve(url: str, host: str = DEFAULT_HOST, port: int | None = None) -> Iterat
         SPOError: The server ended, or did not answer in time.
     """
     parse(url)
+    if port is not None and not 0 <= port <= _LAST_PORT:
+        raise ConfigError(f"--port {port}: must be from 0 to {_LAST_PORT}")
     port = _free_port(host, port)
     # Not as an argument: the list of processes shows those to everybody, and a URL may hold a password.
     environment = {**os.environ, DB_VARIABLE: url}
@@ -100,8 +103,8 @@ def _bindable(host: str, port: int) -> int | None:
     """The port if it can be listened on (which one, if it is 0), else None."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, OverflowError) as error:
-        raise ConfigError(f"--host {host}, --port {port}: not an address to listen on ({error})") from None
+    except OSError as error:
+        raise ConfigError(f"--host {host}: not an address of this machine ({error})") from None
     with socket.socket(family, kind, protocol) as listener:
         # As the server itself does: a port whose last connections are only just closed is free.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -5,11 +5,10 @@ from typing import Any
 
 import streamlit as st
 
-from verl_spo.dashboard import charts, data, parts
-from verl_spo.dashboard.charts import Titles
-from verl_spo.dashboard.wording import NOTHING, number
+from verl_spo.dashboard import data, parts
+from verl_spo.dashboard.one_prompt import interval, show
 from verl_spo.store import Reader, queries
-from verl_spo.store.queries import ObservationRow, PromptFilter, PromptRow, RolloutRow, RunRow
+from verl_spo.store.queries import PromptFilter, PromptRow, RunRow
 from verl_spo.store.queries.prompt_plan import Sort
 
 PAGE_ROWS = 20
@@ -30,11 +29,7 @@ ORDERS: dict[str, tuple[Sort, bool]] = {
 }
 """What the page calls the store's orders: by what, and whether descending."""
 
-ROLLOUTS = 5
-_HISTORY = 500
 _TABLE_TEXT = 300
-_SHOWN_TEXT = 50_000
-_TALL_TEXT = 1_500
 
 
 def _page() -> None:
@@ -46,21 +41,24 @@ def _page() -> None:
             parts.no_runs()
             return
         run, where, order = _controls(database, runs)
+        if run is None:
+            st.info("Choose a run above.", icon=":material/quiz:")
+            return
         left, right = st.columns([5, 4], gap="large")
         with left:
             _table(database, run, where, order)
         with right:
-            _prompt(database, run)
+            show(database, run, _chosen())
 
 
-def _controls(database: Reader, runs: Sequence[RunRow]) -> tuple[RunRow, PromptFilter, str]:
+def _controls(database: Reader, runs: Sequence[RunRow]) -> tuple[RunRow | None, PromptFilter, str]:
     """Which prompts, in which order. The address keeps it all."""
     names = [run.name for run in runs]
-    if "run" not in st.session_state and "run" not in st.query_params:
-        st.session_state["run"] = names[0]
+    # The newest one, by its name: it will not be the newest for long.
+    parts.begin_with("run", names[0])
     sources = queries.data_sources(database)
     columns = st.columns([3, 3, 2, 2] if len(sources) > 1 else [3, 3, 2], vertical_alignment="bottom")
-    name = columns[0].selectbox("Run", names, key="run", bind="query-params", on_change=_first_page)
+    name = columns[0].selectbox("Run", names, index=None, key="run", bind="query-params", on_change=_first_page)
     words = columns[1].text_input(
         "Search", key="q", type="search", placeholder='Words, or "words in a row"', live=True,
         bind="query-params", on_change=_first_page,
@@ -71,7 +69,8 @@ def _controls(database: Reader, runs: Sequence[RunRow]) -> tuple[RunRow, PromptF
         source = columns[3].selectbox(
             "Source", sources, index=None, key="source", placeholder="All", bind="query-params", on_change=_first_page
         )
-    return data.by_names(runs, [name])[0], PromptFilter(words=words or "", source=source), order
+    run = next((run for run in runs if run.name == name), None)
+    return run, PromptFilter(words=words or "", source=source), order
 
 
 def _first_page() -> None:
@@ -147,7 +146,7 @@ def _columns(rows: Sequence[PromptRow]) -> dict[str, list[Any]]:
     return {
         "text": [" ".join(row.text[:_TABLE_TEXT].split()) for row in rows],
         "value": [row.value for row in rows],
-        "interval": [_interval(row) for row in rows],
+        "interval": [interval(row) for row in rows],
         "n_eff": [row.n_eff for row in rows],
         "visits": [row.visits for row in rows],
         "last": [row.last_step or None for row in rows],
@@ -158,66 +157,16 @@ def _columns(rows: Sequence[PromptRow]) -> dict[str, list[Any]]:
 def _layout() -> dict[str, Any]:
     config = st.column_config
     return {
-        "text": config.TextColumn("Prompt", width="medium"),
-        "value": config.ProgressColumn("v̂", min_value=0, max_value=1, format="%.2f", width="small"),
-        "interval": config.TextColumn("90 %", width="small", help="Interval of the success rate."),
-        "n_eff": config.NumberColumn("N_eff", format="%.1f", width="small", help="Evidence, in observations."),
-        "visits": config.NumberColumn("Visits", width="small"),
-        "last": config.NumberColumn("Last step", width="small"),
-        "source": config.TextColumn("Source", width="small"),
-    }  # fmt: skip
-
-
-def _interval(row: PromptRow) -> str:
-    return f"{row.low:.2f} – {row.high:.2f}"
-
-
-def _prompt(database: Reader, run: RunRow) -> None:
-    """The chosen prompt: what it asks, how its value moved, what the model answered."""
-    number_ = _chosen()
-    if number_ is None:
-        st.info("Click a prompt to see its history and its answers.", icon=":material/ads_click:")
-        return
-    with parts.errors_shown():
-        row = queries.prompt(database, run.id, number_)
-        st.code(_cut(row.text), language=None, wrap_lines=True, height=_height(row.text))
-        st.text(f"Right answer: {_cut(row.ground_truth)}")
-        with st.container(horizontal=True, gap="large"):
-            st.metric("v̂", number(row.value), width="content")
-            st.metric("90 % interval", _interval(row), width="content")
-            st.metric("N_eff", number(row.n_eff, 1), width="content")
-            st.metric("Visits", f"{row.visits:,}", width="content")
-            st.metric("Last step", row.last_step or NOTHING, width="content")
-        _history(queries.prompt_history(database, run.id, number_, limit=_HISTORY))
-        _answers(queries.prompt_rollouts(database, run.id, number_, limit=ROLLOUTS))
-
-
-def _history(history: Sequence[ObservationRow]) -> None:
-    if not history:
-        st.info("Not visited yet: its value is where it began.", icon=":material/hourglass_top:")
-        return
-    titles = Titles("History", "v̂ after each visit with its 90 % interval; circles are rewards", "v̂, reward")
-    st.vega_lite_chart(charts.prompt_history(history, titles), key="history")
-
-
-def _answers(rollouts: Sequence[RolloutRow]) -> None:
-    st.subheader("Answers", anchor=False)
-    if not rollouts:
-        st.text("None was kept: a run keeps the share spo.store.rollout_fraction of its texts.")
-    for rollout in rollouts:
-        seen = rollout.observation
-        superseded = " · superseded by a resume" if seen.superseded else ""
-        st.text(f"Step {seen.step} · reward {seen.reward:g} · {seen.response_length} tokens{superseded}")
-        response = _cut(rollout.response or "")
-        st.code(response, language=None, wrap_lines=True, height=_height(response))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN_TEXT else f"{text[:_SHOWN_TEXT]}\n… {len(text) - _SHOWN_TEXT:,} more characters"
-
-
-def _height(text: str) -> Any:
-    return 320 if len(text) > _TALL_TEXT or text.count("\n") > 15 else "content"
+        "text": config.TextColumn("Prompt", width=250),
+        "value": config.ProgressColumn(
+            "v̂", min_value=0, max_value=1, format="%.2f", width=100, help="Estimated success rate."
+        ),
+        "interval": config.TextColumn("90 %", width=90, help="Interval of the success rate."),
+        "n_eff": config.NumberColumn("N_eff", format="%.1f", width=55, help="Evidence, in observations."),
+        "visits": config.NumberColumn("Visits", width=55),
+        "last": config.NumberColumn("Last step", width=70),
+        "source": config.TextColumn("Source", width=90),
+    }
 
 
 _page()

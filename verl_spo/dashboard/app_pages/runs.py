@@ -91,7 +91,7 @@ def _layout() -> dict[str, Any]:
     config = st.column_config
     states = parts.STATUSES
     return {
-        "name": config.TextColumn("Run", width="large"),
+        "name": config.TextColumn("Run", width="medium"),
         "status": config.MultiselectColumn(
             "Status", options=list(states), color=[color for color, _, _ in states.values()], width="small"
         ),
@@ -101,7 +101,7 @@ def _layout() -> dict[str, Any]:
         "prompts": config.NumberColumn("Prompts", format="localized", width="small", help="Size of the pool."),
         "started": config.DatetimeColumn("Started", format="D MMM YYYY, HH:mm"),
         "duration": config.TextColumn("Duration", width="small"),
-        "tags": config.TextColumn("Tags", width="small"),
+        "tags": config.TextColumn("Tags"),
     }
 
 

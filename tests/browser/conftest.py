@@ -1,0 +1,63 @@
+"""Real pages in real Chromium (Debian's package), served as users serve them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from verl_spo.dashboard.server import Server, serve
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# Two cores that others use too: what takes a second by itself may take many.
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A database, not made yet."""
+    return f"sqlite:///{tmp_path / 'runs.db'}"
+
+
+@pytest.fixture
+def dashboard(url: str) -> Iterator[Server]:
+    with serve(url, port=0) as server:
+        yield server
+
+
+@pytest.fixture
+def page(chromium: Browser, dashboard: Server) -> Iterator[Page]:
+    """A tab that is shown nothing yet. It must ask nobody but the dashboard, open no dialog, and hit no error."""
+    context = chromium.new_context(base_url=dashboard.address, viewport={"width": 1440, "height": 1250})
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    strangers: list[str] = []
+    alarms: list[str] = []
+    page.on("request", lambda request: None if _is_own(request.url, dashboard) else strangers.append(request.url))
+    page.on("dialog", lambda dialog: (alarms.append(dialog.message), dialog.dismiss()))
+    page.on("pageerror", lambda error: alarms.append(str(error)))
+    yield page
+    context.close()
+    assert strangers == []
+    assert alarms == []
+
+
+def _is_own(address: str, server: Server) -> bool:
+    return address.startswith((server.address, server.address.replace("http:", "ws:"), "data:", "blob:"))

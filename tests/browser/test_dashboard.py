@@ -1,0 +1,142 @@
+"""The pages in real Chromium: what a user does, and what hostile text must not do."""
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import PATIENCE_MS
+from tests.support.plausible import PlausibleRun, Question, arithmetic
+from verl_spo.store import open_reader, queries
+
+pytestmark = pytest.mark.browser
+
+CANARY = (
+    "<img src=x onerror=\"document.title='caught'\"> [x](javascript:alert(1)) ![y](http://example.com/y.png) "
+    "$\\input{x}$ :material/home: :red[z] **bold** <script>alert(2)</script>"
+)
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def cell(page: Page, text: str) -> Locator:
+    """A cell of a table. Tables are drawn on a canvas; this is what they tell a screen reader."""
+    return page.locator("canvas [role=gridcell]").get_by_text(text, exact=True)
+
+
+def click_row(page: Page, row: int, rows: int) -> None:
+    """Click a table's row, counted from 0; its header is as high as a row."""
+    box = page.get_by_test_id("stDataFrame").locator("canvas").first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 120, box["y"] + box["height"] * (row + 1.5) / (rows + 1))
+
+
+def drawing(page: Page, chart: int) -> str:
+    """What a chart looks like: the shapes of its marks."""
+    return str(page.locator("svg.marks").nth(chart).locator(".mark-line").first.inner_html())
+
+
+def test_a_run_appears_trains_and_ends_before_ones_eyes(page: Page, url: str) -> None:
+    page.goto("/")
+    expect(page.get_by_text("no such file")).to_be_visible()
+    run = PlausibleRun(url, name="arithmetic/spo-1").train(4)
+    expect(cell(page, "arithmetic/spo-1")).to_be_attached()
+    click_row(page, 0, rows=1)
+    expect(page).to_have_url(re.compile(r"/curves\?runs=arithmetic%2Fspo-1$"))
+    figures = page.get_by_test_id("stMetricValue")
+    expect(figures.first).to_have_text("4")
+    expect(page.locator("svg.marks")).to_have_count(8)
+    expect(page.get_by_text(re.compile("running$"))).to_be_visible()
+    before = drawing(page, 0)
+    run.train(6)
+    expect(figures.first).to_have_text("10")
+    page.wait_for_function("before => document.querySelector('svg.marks .mark-line').innerHTML !== before", arg=before)
+    run.close()
+    expect(page.get_by_text(re.compile("finished$"))).to_be_visible()
+    expect(page.get_by_text("Nothing is running")).to_be_visible()
+
+
+def test_several_runs_are_compared(page: Page, url: str) -> None:
+    for seed, name in enumerate(("a", "b")):
+        PlausibleRun(url, name=name, seed=seed).train(3).close()
+    page.goto("/curves?runs=a&runs=b&smoothing=0.8")
+    expect(page.locator("svg.marks").first.locator(".mark-symbol").first).to_be_attached()
+    legend = page.locator("svg.marks").first
+    expect(legend.get_by_text("a", exact=True)).to_be_attached()
+    expect(legend.get_by_text("b", exact=True)).to_be_attached()
+    expect(page).to_have_url(re.compile(r"runs=a&runs=b&smoothing=0.8$"))
+
+
+def test_prompts_are_searched_sorted_and_opened(page: Page, url: str) -> None:
+    questions = [Question("What is 12345 + 1?", "12346", 0.5), *arithmetic(63)]
+    PlausibleRun(url, name="a", questions=questions).train(6).close()
+    with open_reader(url) as reader:
+        (easiest,) = queries.prompts(reader, 1, "value", descending=True, limit=1).rows
+    page.goto("/prompts")
+    expect(page).to_have_url(re.compile(r"/prompts\?run=a$"))
+    expect(page.get_by_text("64 prompts")).to_be_visible()
+
+    page.get_by_label("Order").click()
+    page.get_by_role("option", name="Easiest first").click()
+    expect(page).to_have_url(re.compile("sort=Easiest"))
+    expect(page.locator("canvas [role=gridcell]").first).to_have_text(easiest.text)
+
+    search = page.get_by_role("searchbox", name="Search")
+    search.fill("12345")
+    expect(page.get_by_text("1 prompts", exact=True)).to_be_visible()
+    expect(page).to_have_url(re.compile("q=12345"))
+    expect(cell(page, "What is 12345 + 1?")).to_be_attached()
+    click_row(page, 0, rows=1)
+    expect(page).to_have_url(re.compile("prompt=1"))
+    expect(page.get_by_text("Right answer: 12346")).to_be_visible()
+    search.fill("")
+    expect(page.get_by_text("64 prompts")).to_be_visible()
+    expect(page.get_by_text("Right answer: 12346")).to_be_visible()
+
+
+def test_an_address_names_the_run_that_is_shown(page: Page, url: str) -> None:
+    PlausibleRun(url, name="a").train(1).close()
+    page.goto("/curves")
+    expect(page).to_have_url(re.compile(r"/curves\?runs=a$"))
+    expect(page.locator("svg.marks").first).to_be_visible()
+    page.get_by_role("link", name="Prompts").click()
+    expect(page).to_have_url(re.compile(r"/prompts\?run=a$"))
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    page.get_by_role("link", name="Curves").click()
+    expect(page).to_have_url(re.compile(r"/curves\?runs=a$"))
+
+
+def test_an_address_brings_everything_back(page: Page, url: str) -> None:
+    PlausibleRun(url, name="a").train(6).close()
+    page.goto("/prompts?run=a&q=what&sort=Easiest+first&page=2&prompt=3")
+    expect(page.get_by_role("searchbox", name="Search")).to_have_value("what")
+    expect(page.get_by_text("Right answer")).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("page 2", re.IGNORECASE))).to_be_visible()
+
+
+def test_hostile_text_stays_text(page: Page, url: str) -> None:
+    questions = [Question(f"{CANARY} {q.text}", f"{CANARY} {q.answer}", q.start, CANARY) for q in arithmetic(32)]
+    for name in (CANARY, f"second {CANARY}"):
+        PlausibleRun(url, name=name, questions=questions, wrong=CANARY).train(4).close()
+
+    page.goto("/")
+    expect(cell(page, CANARY)).to_be_attached()
+    click_row(page, 1, rows=2)
+    chips = page.get_by_test_id("stMultiSelect")
+    expect(chips.get_by_text(CANARY)).to_be_visible()
+    page.get_by_role("combobox", name="Runs").click()
+    page.get_by_role("option").first.click()
+    expect(page.locator("svg.marks")).to_have_count(10)
+    expect(page.locator("svg.marks").get_by_text("<img src=x").first).to_be_attached()
+    page.locator("svg.marks").nth(1).hover()
+    expect(page.locator("#vg-tooltip-element")).to_contain_text("<img src=x")
+
+    page.goto("/prompts?prompt=1")
+    expect(page.get_by_text("Right answer: <img src=x")).to_be_visible()
+    answers = page.get_by_test_id("stCode").filter(has_text=CANARY)
+    expect(answers.first).to_be_visible()
+    click_row(page, 0, rows=20)
+    expect(page.get_by_text("Right answer: <img src=x")).to_be_visible()
+
+    expect(page.locator("img[src='x'], a[href^='javascript'], .katex, [data-testid=stApp] script")).to_have_count(0)
+    assert page.title() != "caught"

@@ -1,0 +1,119 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from streamlit.testing.v1 import AppTest
+
+from tests.support.plausible import PlausibleRun
+from verl_spo.store import open_reader, queries
+
+Open = Callable[..., AppTest]
+
+CHARTS = ["Reward", "Validation", "Value", "Entropy", "KL", "Policy change", "Time", "Value of the whole pool"]
+
+
+def titles(app: AppTest) -> list[str]:
+    specs = [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
+    return [spec["title"]["text"] for spec in specs if "title" in spec]
+
+
+def metrics(app: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in app.metric}
+
+
+@pytest.fixture
+def run(url: str) -> PlausibleRun:
+    return PlausibleRun(url, name="a").train(12)
+
+
+def test_a_run_has_all_its_charts(run: PlausibleRun, open_page: Open) -> None:
+    run.close()
+    app = open_page("curves", runs="a")
+    assert not app.exception
+    assert titles(app) == CHARTS
+
+
+def test_its_figures_are_the_stores(run: PlausibleRun, url: str, open_page: Open) -> None:
+    run.close()
+    figures = metrics(open_page("curves", runs="a"))
+    with open_reader(url) as reader:
+        names = ["val-core/arithmetic/reward/mean@1", "spo/pool/value"]
+        series = {s.name: s.values for s in queries.metric_series(reader, [1], names).series}
+    assert figures["Step"] == "12"
+    assert figures["Validation"] == f"{series[names[0]][0]:.3f} → {series[names[0]][-1]:.3f}"
+    assert figures["Pool value"] == f"{series[names[1]][-1]:.3f}"
+
+
+def test_the_page_goes_on_with_the_run_and_ends_with_it(run: PlausibleRun, open_page: Open) -> None:
+    app = open_page("curves", runs="a")
+    assert app.caption[-1].value.startswith("Updated")
+    run.train(5)
+    assert metrics(app.run())["Step"] == "17"
+    run.close()
+    assert "Nothing is running" in app.run().caption[-1].value
+
+
+@pytest.mark.parametrize(
+    ("status", "beat", "every"), [("running", 0, 2.0), ("running", -3600, 10.0), ("finished", 0, None)]
+)
+def test_how_often_it_looks_depends_on_the_run(
+    run: PlausibleRun, url: str, open_page: Open, monkeypatch: pytest.MonkeyPatch,
+    status: str, beat: float, every: float | None,
+) -> None:  # fmt: skip
+    run.close()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        change = sa.text("UPDATE runs SET status = :status, heartbeat_at = heartbeat_at + :beat")
+        connection.execute(change, {"status": status, "beat": beat})
+    seen: list[Any] = []
+    fragment = __import__("streamlit").fragment
+    monkeypatch.setattr("streamlit.fragment", lambda f=None, **options: seen.append(options) or fragment(f, **options))
+    app = open_page("curves", runs="a")
+    assert seen[-1] == {"run_every": every}
+    assert bool(app.warning) == (every == 10.0)
+    assert not app.warning or "No sign of life for 1 h" in app.warning[0].value
+
+
+def test_a_run_without_steps_says_so(url: str, open_page: Open) -> None:
+    with PlausibleRun(url, name="new"):
+        app = open_page("curves", runs="new")
+    assert not app.exception
+    assert "No step has ended yet" in app.info[0].value
+    assert titles(app) == []
+
+
+def test_several_runs_share_their_charts(run: PlausibleRun, url: str, open_page: Open) -> None:
+    run.close()
+    PlausibleRun(url, name="b", seed=1).train(8).close()
+    app = open_page("curves", runs=["b", "a"])
+    assert app.dataframe[0].value["Run"].tolist() == ["b", "a"]
+    assert app.dataframe[0].value["Step"].tolist() == ["8", "12"]
+    assert titles(app) == [*CHARTS, CHARTS[-1]]
+
+
+def test_the_newest_run_is_chosen_at_first(run: PlausibleRun, url: str, open_page: Open) -> None:
+    run.close()
+    PlausibleRun(url, name="newest").train(1).close()
+    assert open_page("curves").multiselect(key="runs").value == ["newest"]
+
+
+def test_a_run_that_is_gone_is_passed_over(run: PlausibleRun, open_page: Open) -> None:
+    run.close()
+    assert open_page("curves", runs=["gone", "a"]).multiselect(key="runs").value == ["a"]
+
+
+def test_none_chosen_is_a_hint(run: PlausibleRun, open_page: Open) -> None:
+    run.close()
+    app = open_page("curves", runs="a")
+    app.multiselect(key="runs").set_value([]).run()
+    assert "Choose a run" in app.info[0].value
+
+
+def test_smoothing_changes_what_is_drawn(run: PlausibleRun, open_page: Open) -> None:
+    run.close()
+    app = open_page("curves", runs="a", smoothing="0.9")
+    smoothed = app.get("vega_lite_chart")[0].proto.datasets[0].data.data
+    app.slider(key="smoothing").set_value(0.0).run()
+    assert app.get("vega_lite_chart")[0].proto.datasets[0].data.data != smoothed

@@ -1,0 +1,105 @@
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.support.plausible import PlausibleRun, Question, arithmetic
+from verl_spo.dashboard.one_prompt import ROLLOUTS
+from verl_spo.store import open_reader, queries
+
+Open = Callable[..., AppTest]
+
+PROMPTS = 64
+
+
+@pytest.fixture
+def run(url: str) -> PlausibleRun:
+    run = PlausibleRun(url, name="a", questions=arithmetic(PROMPTS)).train(10)
+    run.close()
+    return run
+
+
+def test_the_table_begins_with_the_hardest(run: PlausibleRun, url: str, open_page: Open) -> None:
+    app = open_page("prompts", run="a")
+    assert not app.exception
+    with open_reader(url) as reader:
+        wanted = queries.prompts(reader, 1, "value", limit=20).rows
+    table = app.dataframe[0].value
+    assert table["text"].tolist() == [row.text for row in wanted]
+    assert table["value"].tolist() == [row.value for row in wanted]
+    assert table["visits"].tolist() == [row.visits for row in wanted]
+    assert table["interval"][0] == f"{wanted[0].low:.2f} – {wanted[0].high:.2f}"
+    assert f"{PROMPTS} prompts" in [text.value for text in app.text]
+
+
+@pytest.mark.parametrize(
+    ("order", "column", "descending"),
+    [("Easiest first", "value", True), ("Most visits first", "visits", True), ("Least evidence first", "n_eff", False)],
+)
+def test_another_order(run: PlausibleRun, open_page: Open, order: str, column: str, descending: bool) -> None:
+    values = open_page("prompts", run="a", sort=order).dataframe[0].value[column].tolist()
+    assert values == sorted(values, reverse=descending)
+
+
+def test_pages_follow_each_other_and_can_be_jumped_to(run: PlausibleRun, open_page: Open) -> None:
+    app = open_page("prompts", run="a")
+    assert app.pagination(key="page").num_pages == 4
+    pages = [app.pagination(key="page").set_value(number).run().dataframe[0].value for number in (1, 2, 3, 4)]
+    texts = [text for page in pages for text in page["text"]]
+    assert sorted(texts) == sorted(question.text for question in run.questions)
+    assert open_page("prompts", run="a", page="3").dataframe[0].value["text"].tolist() == pages[2]["text"].tolist()
+
+
+def test_a_search_finds_and_begins_at_its_first_page(run: PlausibleRun, open_page: Open) -> None:
+    app = open_page("prompts", run="a", page="3")
+    wanted = run.questions[5].text
+    app.text_input(key="q").set_value(f'"{wanted}"').run()
+    assert app.dataframe[0].value["text"].tolist() == [wanted]
+    assert app.pagination(key="page").value == 1
+    app.text_input(key="q").set_value("nothing has this").run()
+    assert "No prompt" in app.info[0].value
+
+
+def test_a_prompt_has_its_figures_history_and_answers(run: PlausibleRun, url: str, open_page: Open) -> None:
+    with open_reader(url) as reader:
+        (prompt,) = queries.prompts(reader, 1, "visits", True, limit=1).rows
+        rollouts = queries.prompt_rollouts(reader, 1, prompt.prompt_id, limit=ROLLOUTS)
+    app = open_page("prompts", run="a", prompt=str(prompt.prompt_id))
+    assert not app.exception
+    shown = [code.value for code in app.code]
+    assert shown[0] == prompt.text
+    assert shown[1 : 1 + len(rollouts)] == [rollout.response for rollout in rollouts]
+    assert {metric.label: metric.value for metric in app.metric}["Visits"] == str(prompt.visits)
+    assert len(app.get("vega_lite_chart")) == 1
+    assert any("reward 1" in text.value or "reward 0" in text.value for text in app.text)
+
+
+def test_a_prompt_that_was_never_visited(url: str, open_page: Open) -> None:
+    PlausibleRun(url, name="a").close()
+    app = open_page("prompts", run="a", prompt="1")
+    assert "Not visited yet" in app.info[0].value
+
+
+@pytest.mark.parametrize("number", ["999999", "-1", "x", "9" * 40, "²"])
+def test_a_prompt_that_is_not_there_is_no_traceback(run: PlausibleRun, open_page: Open, number: str) -> None:
+    app = open_page("prompts", run="a", prompt=number)
+    assert not app.exception
+    assert any("not in the pool" in code.value for code in app.code) == (number == "999999")
+
+
+def test_texts_without_end_are_cut(url: str, open_page: Open) -> None:
+    endless = Question("word " * 100_000, "1", 0.5)
+    PlausibleRun(url, name="a", questions=[endless, *arithmetic(31)]).close()
+    app = open_page("prompts", run="a", prompt="1")
+    assert len(app.code[0].value) < 60_000
+    assert app.code[0].value.endswith("more characters")
+    assert max(map(len, app.dataframe[0].value["text"])) <= 300
+
+
+def test_of_several_sources_one_can_be_chosen(run: PlausibleRun, url: str, open_page: Open) -> None:
+    assert [box.label for box in open_page("prompts", run="a").selectbox] == ["Run", "Order"]
+    questions = [Question("How many?", "7", 0.5, source="words"), *arithmetic(31)]
+    PlausibleRun(url, name="b", questions=questions).close()
+    app = open_page("prompts", run="b", source="words")
+    assert app.selectbox(key="source").options == ["arithmetic", "words"]
+    assert app.dataframe[0].value["text"].tolist() == ["How many?"]

@@ -1,0 +1,79 @@
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from verl_spo.dashboard import server
+from verl_spo.errors import ConfigError, SPOError, StoreError
+
+URL = "sqlite:///none.db"
+
+
+def test_it_answers_at_its_address_and_ends_with_the_block() -> None:
+    with server.serve(URL, port=0) as running:
+        assert running.address.startswith("http://127.0.0.1:")
+        with urlopen(running.address) as page:
+            assert page.status == 200
+        assert running.process.poll() is None
+    assert running.process.poll() is not None
+
+
+def test_it_listens_on_this_machine_alone() -> None:
+    with server.serve(URL, port=0) as running:
+        port = int(running.address.rpartition(":")[2])
+        found = subprocess.run(["cat", "/proc/net/tcp", "/proc/net/tcp6"], capture_output=True, text=True, check=True)
+    listening = [line.split()[1] for line in found.stdout.splitlines() if f":{port:04X} " in line and " 0A " in line]
+    assert listening == [f"0100007F:{port:04X}"]
+
+
+def test_other_names_of_this_machine_are_refused_unless_asked_for() -> None:
+    assert not any("allowedHosts" in part for part in server.command("127.0.0.1", 1))
+    assert "--server.allowedHosts=*" in server.command("0.0.0.0", 1)
+
+
+def test_the_url_is_no_argument(tmp_path: Path) -> None:
+    with server.serve("sqlite:///canary.db", port=0) as running:
+        shown = Path(f"/proc/{running.process.pid}/cmdline").read_bytes()
+    assert b"canary" not in shown
+
+
+def test_a_taken_port_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"--port {port}: in use"), server.serve(URL, port=port):
+            pass
+
+
+def test_without_a_port_the_first_free_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr(server, "DEFAULT_PORT", taken.getsockname()[1])
+        with server.serve(URL) as running:
+            assert int(running.address.rpartition(":")[2]) > taken.getsockname()[1]
+
+
+def test_an_address_that_cannot_be_is_named() -> None:
+    with pytest.raises(ConfigError, match="--host not a host: not an address"), server.serve(URL, "not a host", 0):
+        pass
+
+
+def test_a_port_that_cannot_be_is_named() -> None:
+    with pytest.raises(ConfigError, match="--port 70000: must be from 0 to 65535"), server.serve(URL, port=70_000):
+        pass
+
+
+def test_a_url_that_cannot_be_is_refused_at_once() -> None:
+    with pytest.raises(StoreError, match="must begin with"), server.serve("mysql://x/y", port=0):
+        pass
+
+
+def test_a_server_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "command", lambda host, port: [sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(SPOError, match="ended with status 3"), server.serve(URL, port=0):
+        pass
