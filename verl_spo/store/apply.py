@@ -56,6 +56,7 @@ class Applier:
             prompt_ids: Of the pool's slots, (P,).
             rollout_budget: Bytes of compressed text that the run may keep.
         """
+        self.owner = claim.owner
         self._claim = claim
         self._ids = prompt_ids
         self._budget = rollout_budget

@@ -10,9 +10,19 @@ HEARTBEAT_S = 5.0
 LEASE_S = 30.0
 
 
+_of_this_process: set[str] = set()
+
+
 def new_owner() -> str:
     """A name for a writer in this process: host:process namespace:process:its start:random."""
-    return ":".join([_host(), _namespace(), str(os.getpid()), _start_of(os.getpid()), secrets.token_hex(8)])
+    owner = ":".join([_host(), _namespace(), str(os.getpid()), _start_of(os.getpid()), secrets.token_hex(8)])
+    _of_this_process.add(owner)
+    return owner
+
+
+def release(owner: str) -> None:
+    """Say that a writer in this process has ended."""
+    _of_this_process.discard(owner)
 
 
 def is_alive(owner: str, heartbeat_at: float, now: float | None = None) -> bool:
@@ -24,9 +34,11 @@ def is_alive(owner: str, heartbeat_at: float, now: float | None = None) -> bool:
         now: Defaults to the present. Where clocks were set back, a sign of life may lie ahead of it.
     """
     host, namespace, process, start, *_ = [*owner.split(":"), "", "", "", ""]
-    if (host, namespace) == (_host(), _namespace()) and process.isdigit():
-        return _exists(int(process)) and _start_of(int(process)) == start
-    return is_fresh(heartbeat_at, now)
+    if (host, namespace) != (_host(), _namespace()) or not process.isdigit():
+        return is_fresh(heartbeat_at, now)
+    if int(process) == os.getpid():
+        return owner in _of_this_process
+    return _exists(int(process)) and _start_of(int(process)) == start
 
 
 def is_fresh(heartbeat_at: float, now: float | None = None) -> bool:

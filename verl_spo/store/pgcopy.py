@@ -1,6 +1,7 @@
 """Postgres in bulk: rows in and out a column at a time."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
 
@@ -29,19 +31,13 @@ Columns = Mapping[str, NDArray[Any] | Sequence[Any]]
 
 def insert_columns(connection: Connection, table: Table, columns: Columns) -> None:
     """Insert rows, given by column, in one COPY."""
-    preparer = connection.dialect.identifier_preparer
-    names = ", ".join(preparer.quote(name) for name in columns)
-    cursor: Any = connection.connection.cursor()
-    with cursor.copy(f"COPY {preparer.format_table(table)} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+    with _copying(connection, table, columns, "FROM STDIN (FORMAT BINARY)") as copy:
         copy.write(pgbinary.pack([table.c[name].type for name in columns], list(columns.values())))
 
 
 def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
     """Insert rows, given one by one, in one COPY."""
-    preparer = connection.dialect.identifier_preparer
-    cursor: Any = connection.connection.cursor()
-    quoted = ", ".join(map(preparer.quote, names))
-    with cursor.copy(f"COPY {preparer.format_table(table)} ({quoted}) FROM STDIN") as copy:
+    with _copying(connection, table, names, "FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
 
@@ -69,8 +65,8 @@ def read_columns(connection: Connection, query: Select[*tuple[Any, ...]]) -> dic
     rows = query.subquery()
     joined = [_joined(column) for column in rows.columns]
     compiled = select(*joined).select_from(rows).compile(connection)
-    cursor: Any = connection.connection.cursor(binary=True)
-    values = cursor.execute(str(compiled), compiled.params).fetchone()
+    with _driver(connection) as driver:
+        values = driver.cursor(binary=True).execute(str(compiled), compiled.params).fetchone()
     return {
         column.key: np.frombuffer(value or b"", dtype=_dtype(column.type)).astype(_dtype(column.type).replace(">", "="))
         for column, value in zip(rows.columns, values, strict=True)
@@ -86,3 +82,24 @@ def _dtype(kind: TypeEngine[Any]) -> str:
     if isinstance(kind, LargeBinary):
         return f"V{kind.length}"
     return ">f8" if isinstance(kind, Double) else ">i8"
+
+
+@contextmanager
+def _copying(connection: Connection, table: Table, names: Iterable[str], source: str) -> Iterator[Any]:
+    preparer = connection.dialect.identifier_preparer
+    columns = ", ".join(map(preparer.quote, names))
+    with (
+        _driver(connection) as driver,
+        driver.cursor().copy(f"COPY {preparer.format_table(table)} ({columns}) {source}") as copy,
+    ):
+        yield copy
+
+
+@contextmanager
+def _driver(connection: Connection) -> Iterator[Any]:
+    """psycopg's own connection; its errors become SQLAlchemy's, as those of all other statements do."""
+    dbapi: Any = connection.dialect.dbapi
+    try:
+        yield connection.connection.driver_connection
+    except dbapi.Error as error:
+        raise DBAPIError.instance(None, None, error, dbapi.Error, hide_parameters=True) from error

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from verl_spo.store import spool
+from verl_spo.store import ownership, spool
 from verl_spo.store.apply import Applier
 from verl_spo.store.engine import is_away, reason
 from verl_spo.store.spool import Entry, Spool
@@ -69,6 +69,7 @@ class Sink:
         """Let go of the database; what is in the spool stays there for the run's next writer."""
         self._spool.close()
         self._engine.dispose()
+        ownership.release(self._applier.owner)
 
     def _spooled(self) -> Iterator[Entry]:
         return spool.read(self._spool.path) if self._spool.path.exists() else iter(())

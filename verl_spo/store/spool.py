@@ -85,9 +85,7 @@ class Spool:
 
 
 def owner_of(path: Path) -> str | None:
-    """Whose spool a file is; None if there is none, or nothing in it can be trusted."""
-    if not path.is_file():
-        return None
+    """Whose spool a file is; None if nothing in it can be trusted."""
     with path.open("rb") as file:
         header = file.readline(4096)
     try:

@@ -161,7 +161,8 @@ class RunWriter:
 
     def _put(self, record: Record) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._failure or self._has_room())
+            # Only steps are large, and only they wait.
+            self._changed.wait_for(lambda: self._failure or not isinstance(record, StepRecord) or self._has_room())
             if self._failure is not None:
                 raise StoreError(f"database {describe(self._url)}: {self._explain()}") from self._failure
             if self._ending is not None:
@@ -219,13 +220,13 @@ def _check_free(engine: Engine, name: str) -> None:
 
 def _adopt(engine: Engine, run: RunInfo, ids: IntArray, config: StoreConfig, path: Path) -> None:
     """Bring in what the run's last writer, which died while the database was away, left in its spool."""
-    owner = spool.owner_of(path)
-    if owner is None:
+    if not path.exists():
         return
     with engine.connect() as connection:
         present = registry.find(connection, run.name)
-    if present is None or present.owner != owner or present.pool_digest != run.pool_digest:
-        kept = path.rename(path.with_suffix(".orphan"))
+    owner = spool.owner_of(path)
+    if owner is None or present is None or present.owner != owner or present.pool_digest != run.pool_digest:
+        kept = path.rename(path.with_suffix(f".{time.time_ns()}.orphan"))
         _log.warning("the spool %s is of a run that this database does not have; kept as %s", path, kept)
         return
     claim = registry.Claim(present.id, present.attempt, owner)
