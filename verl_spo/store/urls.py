@@ -12,7 +12,7 @@ from verl_spo.errors import StoreError
 HIDDEN = "***"
 
 # The longest stretch up to the last '@': a password that is not escaped as it should be is hidden whole.
-_USERINFO = re.compile(r"(?P<head>[A-Za-z][\w+.\-]*://[^\s:/@]*):(?P<password>[^\s]*)@")
+_USERINFO = re.compile(r"(?P<head>[A-Za-z][\w+.\-]*:/{1,2}[^\s:/@]*):[^\s]*@")
 _QUERY_SECRET = re.compile(r"(?P<head>[?&][\w.]*(?:password|secret|token)[\w.]*=)[^&\s]*", re.IGNORECASE)
 _KEY_SECRET = re.compile(r"(^|[_.-])(password|passwd|secret|credentials?|(api|access|private)_?key)$", re.IGNORECASE)
 _KEY_TOKEN = re.compile(r"^((hf|hub|auth|access|api|bearer|wandb|github)_?)token$|^token$", re.IGNORECASE)
@@ -35,17 +35,23 @@ def parse(url: str) -> URL:
     except (ArgumentError, ValueError):
         # Such messages quote parts of the URL, and its password may be among them.
         raise StoreError(
-            f"database URL {mask(url)}: not readable; write sqlite:///file.db or "
+            f"database URL {_after_userinfo(url)}: not readable; write sqlite:///file.db or "
             "postgresql://user:password@host:port/database (in a password, @ is %40 and / is %2F)"
         ) from None
     driver = _DRIVERS.get(parsed.drivername, parsed.drivername)
     if driver not in _DRIVERS.values():
-        raise StoreError(f"database URL {mask(url)}: must begin with sqlite:// or postgresql://")
-    if parsed.host and "@" in parsed.host:
-        raise StoreError(f"database URL {mask(url)}: the password contains @; write it as %40")
-    if driver == _DRIVERS["sqlite"] and parsed.database in (None, "", ":memory:"):
-        raise StoreError(f"database URL {mask(url)}: a run needs a file, such as sqlite:///verl_spo.db")
+        raise StoreError(f"database URL {_after_userinfo(url)}: must begin with sqlite:// or postgresql://")
+    if not is_sqlite(parsed) and url.count("@") > 1:
+        raise StoreError(f"database URL {_after_userinfo(url)}: there is more than one @; in a password, write %40")
+    if is_sqlite(parsed) and parsed.database in (None, "", ":memory:"):
+        raise StoreError(f"database URL {url}: a run needs a file, such as sqlite:///verl_spo.db")
     return parsed.set(drivername=driver)
+
+
+def _after_userinfo(url: str) -> str:
+    """What of a URL that is not understood may be shown: nothing up to the last @."""
+    _, at, rest = mask(url).rpartition("@")
+    return f"{HIDDEN}@{rest}" if at else rest
 
 
 def is_sqlite(url: URL) -> bool:

@@ -52,6 +52,22 @@ def test_the_list_of_runs_is_newest_first_and_can_be_searched(database_url: str,
     assert queries.runs(reader, tag="good") == []
 
 
+def test_runs_can_be_asked_for_by_their_numbers(database_url: str, reader: Reader) -> None:
+    trained(database_url, steps=1, run=info("other/grpo", "b" * 32))
+    assert [run.name for run in queries.runs(reader, ids=[1])] == ["demo/spo"]
+    assert queries.runs(reader, ids=[]) == []
+
+
+def test_rewards_at_some_steps_are_those_that_count(database_url: str, reader: Reader, training: Training) -> None:
+    before = dict(queries.rewards_at(reader, 1, [2, 7, 9, 11]))
+    means = {row.step: row.reward_mean for row in queries.step_summaries(reader, 1)}
+    assert before == {step: means[step] for step in (2, 7, 9)}
+    training.step = 7
+    with writing(database_url, training, resume_step=7) as writer:
+        writer.submit(training.advance())
+    assert [step for step, _ in queries.rewards_at(reader, 1, [2, 7, 8, 9])] == [2, 7, 8]
+
+
 def test_a_run_that_gives_no_sign_of_life_is_lost(database_url: str, reader: Reader) -> None:
     writer = start(database_url, Training(), run=info("other/spo", "b" * 32))
     assert queries.run(reader, "other/spo").run.status == "running"
