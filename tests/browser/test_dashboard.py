@@ -83,7 +83,7 @@ def test_prompts_are_searched_sorted_and_opened(page: Page, url: str) -> None:
 
     search = page.get_by_role("searchbox", name="Search")
     search.fill("12345")
-    expect(page.get_by_text("1 prompts", exact=True)).to_be_visible()
+    expect(page.get_by_text("1 prompt", exact=True)).to_be_visible()
     expect(page).to_have_url(re.compile("q=12345"))
     expect(cell(page, "What is 12345 + 1?")).to_be_attached()
     click_row(page, 0, rows=1)

@@ -227,7 +227,7 @@ _LEGEND: Spec = {"title": None, "symbolOpacity": 1, "padding": 0, "offset": 4, "
 def _line_colors(runs: Sequence[str], parts: Sequence[str]) -> Spec:
     """One colour a run, or a part where there is one run; dashes tell parts apart in either case."""
     shown = (
-        {**_LEGEND, "orient": "top", "columns": 4, "symbolType": "stroke", "labelLimit": 150}
+        {**_LEGEND, "orient": "top", "columns": 3, "symbolType": "stroke", "labelLimit": 110}
         if len(parts) > 1
         else None
     )

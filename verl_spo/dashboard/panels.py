@@ -51,7 +51,7 @@ PANELS = (
         {
             f"timing_s/{part}": part.replace("_", " ")
             for part in (
-                "step", "gen", "update_actor", "old_log_prob", "update_weights", "reward", "testing", "save_checkpoint"
+                "step", "gen", "update_actor", "old_log_prob", "update_weights", "spo_rescore"
             )
         },
     ),

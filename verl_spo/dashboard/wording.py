@@ -37,6 +37,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return NOTHING if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
+def counted(count: int, thing: str) -> str:
+    """Such as `1 run`, `1,024 prompts`."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def local_time(seconds: float) -> datetime:
     """A time since the epoch on the clock of who looks at the page."""
     return datetime.fromtimestamp(seconds, _zone())

@@ -1,6 +1,7 @@
 import socket
 import subprocess
 import sys
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -32,6 +33,20 @@ def test_it_listens_on_this_machine_alone() -> None:
 def test_other_names_of_this_machine_are_refused_unless_asked_for() -> None:
     assert not any("allowedHosts" in part for part in server.command("127.0.0.1", 1))
     assert "--server.allowedHosts=*" in server.command("0.0.0.0", 1)
+
+
+@pytest.mark.parametrize(("host", "status"), [("localhost:9000", 101), ("rebound.example", 403)])
+def test_a_page_of_another_site_cannot_read_along(host: str, status: int) -> None:
+    with server.serve(URL, port=0) as running:
+        connection = HTTPConnection("127.0.0.1", int(running.address.rpartition(":")[2]))
+        connection.putrequest("GET", "/_stcore/stream", skip_host=True)
+        headers = {"Host": host, "Origin": f"http://{host}", "Connection": "Upgrade", "Upgrade": "websocket"}
+        for name, value in {**headers, "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "A" * 22 + "=="}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answered = connection.getresponse().status
+        connection.close()
+    assert answered == status
 
 
 def test_the_url_is_no_argument(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from verl_spo.dashboard.wording import NOTHING, duration, number, running_time
+from verl_spo.dashboard.wording import NOTHING, counted, duration, number, running_time
 from verl_spo.store.queries import RunRow
 
 RUN = RunRow(1, "run", "u", "running", 1, 1000.0, 1500.0, None, 3, 0.0, 8, 0, ())
@@ -35,3 +35,7 @@ def test_a_run_takes_time_until_it_ends_or_was_last_heard_of() -> None:
     assert running_time(RUN, now=1060) == "1 min"
     assert running_time(replace(RUN, status="finished", ended_at=1120.0), now=9999) == "2 min"
     assert running_time(replace(RUN, status="lost"), now=9999) == "8 min 20 s"
+
+
+def test_one_is_singular() -> None:
+    assert [counted(count, "run") for count in (0, 1, 1024)] == ["0 runs", "1 run", "1,024 runs"]

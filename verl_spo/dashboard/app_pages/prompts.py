@@ -7,6 +7,7 @@ import streamlit as st
 
 from verl_spo.dashboard import data, parts
 from verl_spo.dashboard.one_prompt import interval, show
+from verl_spo.dashboard.wording import counted
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import PromptFilter, PromptRow, RunRow
 from verl_spo.store.queries.prompt_plan import Sort
@@ -85,7 +86,7 @@ def _table(database: Reader, run: RunRow, where: PromptFilter, order: str) -> No
     pages = -(-count // PAGE_ROWS)
     slot = st.container()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.text(f"The first {count:,}; search for others" if count == MOST_PROMPTS else f"{count:,} prompts")
+        st.text(f"The first {count:,}; search for others" if count == MOST_PROMPTS else counted(count, "prompt"))
         page = st.pagination(pages, key="page", bind="query-params")
     with slot:
         _rows(_read_page(database, run, where, order, page))
@@ -143,6 +144,7 @@ def _read_page(database: Reader, run: RunRow, where: PromptFilter, order: str, p
 
 
 def _columns(rows: Sequence[PromptRow]) -> dict[str, list[Any]]:
+    sources = [row.data_source for row in rows]
     return {
         "text": [" ".join(row.text[:_TABLE_TEXT].split()) for row in rows],
         "value": [row.value for row in rows],
@@ -150,22 +152,22 @@ def _columns(rows: Sequence[PromptRow]) -> dict[str, list[Any]]:
         "n_eff": [row.n_eff for row in rows],
         "visits": [row.visits for row in rows],
         "last": [row.last_step or None for row in rows],
-        "source": [row.data_source for row in rows],
+        **({"source": sources} if len(set(sources)) > 1 else {}),
     }
 
 
 def _layout() -> dict[str, Any]:
     config = st.column_config
     return {
-        "text": config.TextColumn("Prompt", width=250),
+        "text": config.TextColumn("Prompt", width=190),
         "value": config.ProgressColumn(
-            "v̂", min_value=0, max_value=1, format="%.2f", width=100, help="Estimated success rate."
+            "v̂", min_value=0, max_value=1, format="%.2f", width=95, help="Estimated success rate."
         ),
         "interval": config.TextColumn("90 %", width=90, help="Interval of the success rate."),
-        "n_eff": config.NumberColumn("N_eff", format="%.1f", width=55, help="Evidence, in observations."),
-        "visits": config.NumberColumn("Visits", width=55),
-        "last": config.NumberColumn("Last step", width=70),
-        "source": config.TextColumn("Source", width=90),
+        "n_eff": config.NumberColumn("N_eff", format="%.1f", width=50, help="Evidence, in observations."),
+        "visits": config.NumberColumn("Visits", width=50),
+        "last": config.NumberColumn("Last step", width=65),
+        "source": config.TextColumn("Source", width=80),
     }
 
 

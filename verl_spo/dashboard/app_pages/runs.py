@@ -8,7 +8,7 @@ import streamlit as st
 
 from verl_spo.dashboard import data, parts
 from verl_spo.dashboard.series import last_number
-from verl_spo.dashboard.wording import clock_time, local_time, running_time
+from verl_spo.dashboard.wording import clock_time, counted, local_time, running_time
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
 
@@ -30,7 +30,7 @@ def _page() -> None:
         ticked = _choose(database, runs)
         with actions:
             _actions(ticked)
-        shown = f"the newest {MOST_RUNS} runs" if len(runs) == MOST_RUNS else f"{len(runs)} runs"
+        shown = f"the newest {MOST_RUNS} runs" if len(runs) == MOST_RUNS else counted(len(runs), "run")
         st.text(f"{database} · {shown} · updated {clock_time()}")
 
 
