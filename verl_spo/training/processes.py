@@ -18,6 +18,7 @@ import psutil
 
 MARK = "VERL_SPO_LAUNCH"
 GRACE_S = 20.0
+KILL_TIMEOUT_S = 60.0
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 SEGMENTS = ("psm_", "verl_weights_", "sem.mp-")
 
@@ -57,9 +58,10 @@ def end_marked(mark: str) -> None:
     for process in remaining:
         _signal(process, signal.SIGTERM)
     _, alive = psutil.wait_procs(remaining, timeout=GRACE_S)
-    for process in {*alive, *_marked(mark)}:
+    stubborn = {*alive, *_marked(mark)}
+    for process in stubborn:
         _signal(process, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=GRACE_S)
+    psutil.wait_procs(stubborn, timeout=KILL_TIMEOUT_S)
 
 
 def remove_unused(segments: set[Path]) -> None:
