@@ -57,7 +57,7 @@ def _manifest(connection: Connection, run_id: int) -> dict[str, Any]:
 
 def _write(connection: Connection, run_id: int, part: Part, folder: Path, file_format: str) -> int:
     count = 0
-    rows = connection.execution_options(yield_per=formats.CHUNK).execute(part.query(run_id))
+    rows = connection.execute(part.query(run_id), execution_options={"yield_per": formats.CHUNK})
     with formats.writing(folder / f"{part.name}.{file_format}", part.columns) as write:
         for chunk in rows.partitions():
             write([_row(part, row) for row in chunk])

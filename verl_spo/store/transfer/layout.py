@@ -26,7 +26,7 @@ VERSION = 1
 Query = Select[*tuple[Any, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """One file of an export.
 

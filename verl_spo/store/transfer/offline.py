@@ -58,8 +58,8 @@ def import_scores(engine: Engine, name: str, scores: Mapping[str, Sequence[float
 def _find(connection: Connection, scores: Mapping[str, Sequence[float]]) -> dict[int, tuple[str, Sequence[float]]]:
     """Scores, with the name that the file has for them, by prompt id."""
     found: dict[int, tuple[str, Sequence[float]]] = {}
-    rows = connection.execution_options(yield_per=_CHUNK).execute(select(Prompt.id, Prompt.digest, Prompt.messages))
-    for prompt_id, digest, messages in rows:
+    query = select(Prompt.id, Prompt.digest, Prompt.messages)
+    for prompt_id, digest, messages in connection.execute(query, execution_options={"yield_per": _CHUNK}):
         text = content_text(messages[-1]).strip() if messages else ""
         for key in (bytes(digest).hex(), text):
             if key in scores:

@@ -1,0 +1,222 @@
+"""Runs as files and back: nothing is lost, whatever the format and the databases."""
+
+import json
+import math
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select
+
+from tests.support.stores import POOL, Training, info, pool, start, trained
+from verl_spo.data.scores import read_scores
+from verl_spo.errors import StoreError
+from verl_spo.store import open_reader, queries
+from verl_spo.store.engine import open_engine
+from verl_spo.store.records import EvaluationRecord, InitScores
+from verl_spo.store.schema import (
+    Attempt,
+    Evaluation,
+    InitScore,
+    Metric,
+    Observation,
+    Prompt,
+    Rollout,
+    Run,
+    Series,
+    StepSummary,
+    TrackerState,
+    table_of,
+)
+from verl_spo.store.transfer import FORMATS, export_run, import_run, import_scores
+
+
+@pytest.fixture
+def rich_url(database_url: str) -> str:
+    """A database with a run that has all that a run can have, superseded steps included."""
+    trained(database_url, steps=1, run=info("other", "b" * 32))
+    training = Training()
+    writer = start(database_url, training)
+    writer.add_init_scores(InitScores([0, 3], [8, 8], [4.0, 1.5]))
+    for _ in range(6):
+        writer.submit(training.advance(texts=True))
+        writer.log(training.step, {"actor/nan": math.nan, "actor/inf": math.inf, 'naïve, "name"\n': -math.inf})
+    writer.evaluate(EvaluationRecord(3, "AIME 24", "avg@32", math.nan, 960, low=0.1, details={"n": [1, None]}))
+    writer.close("failed")
+    training.step = 4
+    resumed = start(database_url, training, resume_step=4)
+    record = training.advance(texts=True)
+    record.observations.session[0] = ""
+    record.observations.prompt_text[0] = None
+    record.observations.response_text[:2] = ["", 'a,"b"\r\n\0☃']
+    resumed.submit(record)
+    resumed.close("finished")
+    return database_url
+
+
+def contents(engine: Engine, name: str) -> dict[str, Any]:
+    """All that the database has of a run, with prompts by digest and without what a copy has of its own."""
+    with engine.connect() as connection:
+
+        def rows(query: Any) -> list[dict[str, Any]]:
+            return sorted(map(dict, connection.execute(query).mappings()), key=repr)
+
+        run = dict(connection.execute(select(table_of(Run)).where(Run.name == name)).mappings().one())
+        digests = {row.id: bytes(row.digest) for row in connection.execute(select(Prompt.id, Prompt.digest))}
+        found = {
+            model.__tablename__: rows(select(table_of(model)).where(table_of(model).c.run_id == run["id"]))
+            for model in (Attempt, TrackerState, InitScore, Observation, Rollout, StepSummary, Evaluation)
+        }
+        values = select(Series.name, Metric.step, Metric.attempt, Metric.value).join(
+            Metric, Metric.series_id == Series.id
+        )
+        found["metrics"] = rows(values.where(Series.run_id == run["id"]))
+    for table in found.values():
+        for row in table:
+            row.pop("run_id", None)
+            if "prompt_id" in row:
+                row["prompt_id"] = digests[row["prompt_id"]]
+    for own in ("id", "name", "owner", "applied"):
+        del run[own]
+    return {"run": run, **{name: sorted(rows, key=repr) for name, rows in found.items()}}
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_run_comes_back_as_it_was(rich_url: str, file_format: str, tmp_path: Path) -> None:
+    with open_reader(rich_url) as reader:
+        counts = export_run(reader, "demo/spo", tmp_path / "run", file_format)
+    assert counts["observations"] == 7 * 8
+    engine = open_engine(rich_url)
+    assert import_run(engine, tmp_path / "run", "copy") == "copy"
+    assert contents(engine, "copy") == contents(engine, "demo/spo")
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_run_moves_to_another_database(
+    rich_url: str, file_format: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    other_url = request.getfixturevalue("postgres_url" if rich_url.startswith("sqlite") else "sqlite_url")
+    with open_reader(rich_url) as reader:
+        export_run(reader, "demo/spo", tmp_path / "run", file_format)
+    other = open_engine(other_url)
+    assert import_run(other, tmp_path / "run") == "demo/spo"
+    assert contents(other, "demo/spo") == contents(open_engine(rich_url), "demo/spo")
+    with open_reader(other_url) as reader:
+        page = queries.prompts(reader, 1, limit=POOL)
+        assert {row.digest for row in page.rows} == {prompt.digest for prompt in pool()}
+
+
+def test_a_run_that_is_still_written_is_exported_as_one_moment_saw_it(database_url: str, tmp_path: Path) -> None:
+    training = Training()
+    writer = start(database_url, training)
+    writer.submit(training.advance())
+    writer.flush()
+    with open_reader(database_url) as reader:
+        export_run(reader, "demo/spo", tmp_path / "run", "jsonl")
+    writer.close("finished")
+    engine = open_engine(database_url)
+    import_run(engine, tmp_path / "run", "copy")
+    with open_reader(database_url) as reader:
+        assert queries.run(reader, "copy").run.status == "stopped"
+
+
+def test_a_run_that_was_imported_can_be_resumed(rich_url: str, tmp_path: Path) -> None:
+    with open_reader(rich_url) as reader:
+        export_run(reader, "demo/spo", tmp_path / "run", "parquet")
+    import_run(open_engine(rich_url), tmp_path / "run", "copy")
+    training = Training()
+    training.step = 5
+    writer = start(rich_url, training, run=info("copy"), resume_step=5)
+    writer.submit(training.advance())
+    writer.close("finished")
+    with open_reader(rich_url) as reader:
+        found = queries.run(reader, "copy")
+    assert (found.run.last_step, found.run.attempt) == (6, 3)
+
+
+def test_what_is_there_is_not_overwritten(rich_url: str, tmp_path: Path) -> None:
+    with open_reader(rich_url) as reader:
+        export_run(reader, "demo/spo", tmp_path / "run", "csv")
+        with pytest.raises(StoreError, match="is not empty"):
+            export_run(reader, "demo/spo", tmp_path / "run", "csv")
+        with pytest.raises(StoreError, match="must be one of parquet, csv, jsonl"):
+            export_run(reader, "demo/spo", tmp_path / "other", "xml")
+    with pytest.raises(StoreError, match="run 'demo/spo': there is one of this name"):
+        import_run(open_engine(rich_url), tmp_path / "run")
+
+
+def test_half_an_import_leaves_nothing(rich_url: str, tmp_path: Path) -> None:
+    with open_reader(rich_url) as reader:
+        export_run(reader, "demo/spo", tmp_path / "run", "jsonl")
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    metrics.write_text(metrics.read_text()[:-20])
+    with pytest.raises(json.JSONDecodeError):
+        import_run(open_engine(rich_url), tmp_path / "run", "copy")
+    with open_reader(rich_url) as reader:
+        assert {run.name for run in queries.runs(reader)} == {"demo/spo", "other"}
+
+
+def test_a_folder_that_is_no_export_is_refused(database_url: str, tmp_path: Path) -> None:
+    engine = open_engine(database_url)
+    with pytest.raises(StoreError, match=r"no run\.json in it"):
+        import_run(engine, tmp_path)
+    (tmp_path / "run.json").write_text('{"version": 99}')
+    with pytest.raises(StoreError, match="its version is 99"):
+        import_run(engine, tmp_path)
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_memory_does_not_grow_with_the_run(
+    sqlite_url: str, file_format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verl_spo.store.transfer.formats.CHUNK", 100)
+    peaks = []
+    for number, steps in enumerate((20, 200)):
+        name = f"run {number}"
+        trained(sqlite_url, steps=steps, run=info(name, "a" * 32))
+        with open_reader(sqlite_url) as reader:
+            tracemalloc.start()
+            export_run(reader, name, tmp_path / name, file_format)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_scores_of_the_reference_recipe_become_a_run(database_url: str, tmp_path: Path) -> None:
+    trained(database_url, steps=1)
+    first, second = (prompt.messages[-1]["content"] for prompt in pool()[:2])
+    path = tmp_path / "offline_values.json"
+    path.write_text(json.dumps({first: [1.0, 0.0, 1.0, 1.0], second: [0, 0, 0], "unknown": [1]}, indent=2))
+    matched = import_scores(open_engine(database_url), "offline", read_scores(path), n_eff=8.0)
+    assert (matched.known, matched.unknown) == (2, 1)
+    with open_reader(database_url) as reader:
+        run = queries.run(reader, "offline").run
+        assert (run.status, run.pool_size) == ("imported", 2)
+        rows = queries.prompts(reader, run.id, "value").rows
+        assert [row.text for row in rows] == [second, first]
+        assert [row.value for row in rows] == [0.5 / 4, 3.5 / 5]
+        assert [row.n_eff for row in rows] == [8.0, 8.0]
+        assert queries.tracker(reader, run.id).known.all()
+        assert queries.init_scores(reader, run.id)[pool()[0].digest] == (4, 3.0)
+
+
+def test_scores_may_name_prompts_by_digest(database_url: str) -> None:
+    trained(database_url, steps=1)
+    matched = import_scores(open_engine(database_url), "offline", {pool()[5].digest.hex(): [1.0]}, n_eff=8.0)
+    assert (matched.known, matched.unknown) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [({"a": [2.0]}, "must be in"), ({"a": []}, "at least one"), ({"a": [1.0]}, "none of the file's prompts")],
+)
+def test_scores_that_mean_nothing_are_refused(database_url: str, scores: dict[str, list[float]], message: str) -> None:
+    with pytest.raises(StoreError, match=message):
+        import_scores(open_engine(database_url), "offline", scores, n_eff=8.0)
+
+
+def test_scores_do_not_overwrite_a_run(database_url: str) -> None:
+    trained(database_url, steps=1)
+    with pytest.raises(StoreError, match="there is one of this name"):
+        import_scores(open_engine(database_url), "demo/spo", {pool()[0].digest.hex(): [1.0]}, n_eff=8.0)

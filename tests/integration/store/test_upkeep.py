@@ -1,0 +1,133 @@
+"""Looking after a database: renaming, tagging, deleting, pruning, giving space back."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from tests.support.stores import BATCH, POOL, Training, info, start, trained, writing
+from verl_spo.errors import StoreError
+from verl_spo.store import admin, open_reader, queries, upkeep
+from verl_spo.store.engine import open_engine
+from verl_spo.store.schema import Base
+from verl_spo.store.upkeep import Policy
+
+
+@pytest.fixture
+def engine(database_url: str) -> Engine:
+    """A database with a run that went back from step 6 to step 2 and on to 4, and another run."""
+    training = trained(database_url, steps=6, texts=True)
+    training.step = 2
+    with writing(database_url, training, resume_step=2) as writer:
+        writer.submit(training.advance(texts=True))
+        writer.submit(training.advance(texts=True))
+    trained(database_url, steps=3, texts=True, run=info("other", "b" * 32))
+    return open_engine(database_url)
+
+
+def count(engine: Engine) -> dict[str, int]:
+    """Rows by table."""
+    with engine.connect() as connection:
+        return {
+            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in Base.metadata.sorted_tables
+            if table.name != "prompt_search"
+        }
+
+
+def test_stats_count_what_there_is(engine: Engine, database_url: str) -> None:
+    with open_reader(database_url) as reader:
+        stats = upkeep.stats(reader)
+    assert stats.size > 0
+    assert {table.name: table.rows for table in stats.tables} == count(engine)
+    sizes = {run.name: (run.observations, run.superseded) for run in stats.runs}
+    assert sizes == {"demo/spo": (8 * BATCH, 4 * BATCH), "other": (3 * BATCH, 0)}
+
+
+def test_pruning_deletes_what_it_said_and_nothing_else(engine: Engine, database_url: str) -> None:
+    before = count(engine)
+    policy = Policy([1, 2], superseded=True)
+    said = upkeep.prunable(engine, policy)
+    assert said.rows["observations"] == 4 * BATCH
+    upkeep.prune(engine, policy)
+    after = count(engine)
+    gone = {name: before[name] - after[name] for name in before if before[name] != after[name]}
+    assert gone == {name: rows for name, rows in said.rows.items() if rows}
+    with open_reader(database_url) as reader:
+        rows = [row for prompt in range(1, POOL + 1) for row in queries.prompt_history(reader, 1, prompt)]
+        assert not any(row.superseded for row in rows)
+        assert sorted({row.step for row in rows}) == [1, 2, 3, 4]
+        assert queries.run(reader, "demo/spo").run.rollout_bytes > 0
+    assert not any(upkeep.prunable(engine, policy).rows.values())
+
+
+def test_texts_of_old_steps_can_go(engine: Engine, database_url: str) -> None:
+    policy = Policy([2], keep_rollouts=1)
+    said = upkeep.prunable(engine, policy)
+    assert said.rows == {"rollouts": 2 * BATCH}
+    with open_reader(database_url) as reader:
+        before = queries.run(reader, "other").run.rollout_bytes
+        upkeep.prune(engine, policy)
+        assert queries.run(reader, "other").run.rollout_bytes == before - said.rollout_bytes
+        assert {row.observation.step for row in queries.recent_rollouts(reader, 2, limit=100)} == {3}
+        assert len(queries.recent_rollouts(reader, 1, limit=100)) == 4 * BATCH
+
+
+def test_vacuuming_gives_space_back(sqlite_url: str) -> None:
+    trained(sqlite_url, steps=200)
+    engine = open_engine(sqlite_url)
+    admin.delete_run(engine, "demo/spo")
+    path = Path(engine.url.database or "")
+    before = path.stat().st_size
+    upkeep.vacuum(engine)
+    assert path.stat().st_size < before / 2
+
+
+def test_vacuuming_postgres_is_possible(postgres_url: str) -> None:
+    trained(postgres_url, steps=2)
+    upkeep.vacuum(open_engine(postgres_url))
+
+
+def test_deleting_a_run_leaves_the_others(engine: Engine, database_url: str) -> None:
+    admin.delete_run(engine, "demo/spo")
+    with open_reader(database_url) as reader:
+        assert [run.name for run in queries.runs(reader)] == ["other"]
+        assert len(queries.prompts(reader, 2, limit=POOL).rows) == POOL
+    left = count(engine)
+    assert left["observations"] == 3 * BATCH
+    assert left["tracker_state"] == left["prompts"] == POOL
+    assert left["attempts"] == 1
+
+
+def test_deleting_many_rows_takes_several_transactions(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "_ROWS_A_TRANSACTION", 5)
+    admin.delete_run(engine, "demo/spo")
+    assert count(engine)["observations"] == 3 * BATCH
+
+
+def test_a_run_can_be_renamed(engine: Engine, database_url: str) -> None:
+    admin.rename(engine, "other", "better")
+    with open_reader(database_url) as reader:
+        assert {run.name for run in queries.runs(reader)} == {"demo/spo", "better"}
+    for new, message in (("demo/spo", "another run has it"), (" ", "must not be empty")):
+        with pytest.raises(StoreError, match=message):
+            admin.rename(engine, "better", new)
+    with pytest.raises(StoreError, match="run 'other': not in"):
+        admin.rename(engine, "other", "x")
+
+
+def test_tags_are_added_and_removed(engine: Engine, database_url: str) -> None:
+    assert admin.tag(engine, "other", ["good", "a\0b"], []) == ["a\ufffdb", "good"]
+    assert admin.tag(engine, "other", ["best"], ["good"]) == ["a\ufffdb", "best"]
+    with open_reader(database_url) as reader:
+        assert [run.name for run in queries.runs(reader, tag="best")] == ["other"]
+
+
+def test_a_run_that_is_being_written_is_left_alone(database_url: str) -> None:
+    training = Training()
+    writer = start(database_url, training)
+    engine = open_engine(database_url)
+    for change in (lambda: admin.delete_run(engine, "demo/spo"), lambda: admin.rename(engine, "demo/spo", "x")):
+        with pytest.raises(StoreError, match="writes it"):
+            change()
+    writer.close("finished")
