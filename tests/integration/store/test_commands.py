@@ -1,0 +1,177 @@
+"""The commands on the database: what people see, what programs read, and how they fail."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.support.stores import BATCH, POOL, Training, info, pool, start, trained
+from verl_spo.cli.main import app
+from verl_spo.errors import SchemaError, StoreError
+from verl_spo.store.engine import open_engine
+from verl_spo.store.records import PromptRecord
+from verl_spo.store.schema import HEAD
+
+
+@pytest.fixture(autouse=True)
+def environment(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The database is named by the variable; tables are wide enough not to be cut."""
+    monkeypatch.setenv("VERL_SPO_DB", database_url)
+    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def training(database_url: str) -> Training:
+    """A run of ten steps."""
+    return trained(database_url, steps=10, texts=True)
+
+
+def invoke(*arguments: str, answer: str | None = None) -> Result:
+    return CliRunner().invoke(app, arguments, input=answer)
+
+
+def output(*arguments: str, answer: str | None = None) -> str:
+    result = invoke(*arguments, answer=answer)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def document(*arguments: str) -> Any:
+    return json.loads(output(*arguments, "--json"))
+
+
+def test_runs_are_listed_and_shown(training: Training) -> None:
+    assert "demo/spo" in output("runs", "list")
+    (run,) = document("runs", "list")
+    assert (run["name"], run["status"], run["last_step"], run["pool_size"]) == ("demo/spo", "finished", 10, POOL)
+    assert document("runs", "list", "--search", "nothing") == []
+    shown = document("runs", "show", "demo/spo")
+    assert shown["attempts"][0]["config"] == {"trainer": {"total_training_steps": 100}}
+    assert "0.9.1" in output("runs", "show", "demo/spo")
+
+
+def test_runs_are_tagged_renamed_and_deleted(training: Training) -> None:
+    assert output("runs", "tag", "demo/spo", "good", "first") == "demo/spo: first, good\n"
+    assert output("runs", "tag", "demo/spo", "--remove", "first") == "demo/spo: good\n"
+    assert [run["name"] for run in document("runs", "list", "--tag", "good")] == ["demo/spo"]
+    assert output("runs", "rename", "demo/spo", "demo/best") == "demo/spo is now demo/best\n"
+    assert invoke("runs", "delete", "demo/best", answer="n\n").exit_code == 1
+    assert "demo/best is deleted" in output("runs", "delete", "demo/best", answer="y\n")
+    assert document("runs", "list") == []
+
+
+def test_prompts_are_ranked_by_the_tracker(training: Training) -> None:
+    value, visits = training.tracker.value(), training.tracker.visits
+    hardest = document("prompts", "hardest", "demo/spo", "--limit", "5")
+    assert [row["value"] for row in hardest] == sorted(value[visits > 0])[:5]
+    easiest = document("prompts", "easiest", "demo/spo", "--limit", "5", "--min-visits", "2")
+    assert [row["value"] for row in easiest] == sorted(value[visits > 1], reverse=True)[:5]
+    stale = document("prompts", "stale", "demo/spo", "--limit", str(POOL))
+    assert [row["last_step"] for row in stale] == sorted(training.tracker.last_step)
+    assert {row["data_source"] for row in document("prompts", "hardest", "demo/spo", "--source", "algebra")} == {
+        "algebra"
+    }
+    assert "the first 2; --limit shows more" in output("prompts", "hardest", "demo/spo", "--limit", "2")
+
+
+def test_prompts_are_searched(training: Training) -> None:
+    (row,) = document("prompts", "search", "demo/spo", '"what is 17"')
+    assert row["text"] == pool()[17].messages[-1]["content"]
+    assert row["digest"] == pool()[17].digest.hex()
+    rows = document("prompts", "search", "demo/spo", "what", "--sort", "visits", "--descending", "--limit", "3")
+    assert [row["visits"] for row in rows] == sorted(training.tracker.visits, reverse=True)[:3]
+    assert "What is 17 +" in output("prompts", "search", "demo/spo", "17")
+
+
+def test_what_a_data_set_says_does_not_steer_the_terminal(database_url: str) -> None:
+    from verl_spo.config import StoreConfig
+    from verl_spo.store import open_writer
+
+    training = Training(size=1)
+    hostile = "\x1b[31mred\x1b[0m [bold]x[/] \x07"
+    prompts = [PromptRecord(b"0" * 16, hostile, [{"role": "user", "content": hostile}], hostile)]
+    open_writer(StoreConfig(url=database_url), info(), prompts, training.rows(), None).close("finished")
+    shown = output("prompts", "stale", "demo/spo")
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert "[bold]x[/]" in shown
+
+
+def test_the_database_is_measured_pruned_and_vacuumed(training: Training, database_url: str) -> None:
+    trained(database_url, steps=2)
+    stats = document("db", "stats")
+    assert stats["runs"] == [
+        {
+            "name": "demo/spo",
+            "observations": 12 * BATCH,
+            "superseded": 10 * BATCH,
+            "rollout_bytes": stats["runs"][0]["rollout_bytes"],
+        }
+    ]
+    assert "observations" in output("db", "stats")
+    assert invoke("db", "prune").exit_code == 2
+    assert f"{10 * BATCH}" in output("db", "prune", "--superseded", "--dry-run")
+    assert invoke("db", "prune", "--superseded", answer="n\n").exit_code == 1
+    assert document("db", "stats")["runs"][0]["superseded"] == 10 * BATCH
+    assert "deleted" in output("db", "prune", "--superseded", "--run", "demo/spo", "--yes")
+    assert "deleted" not in output("db", "prune", "--superseded", "--keep-rollouts", "5", "--yes")
+    assert document("db", "stats")["runs"][0]["observations"] == 2 * BATCH
+    assert "->" in output("db", "vacuum")
+
+
+def test_the_schema_is_made_and_told(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> None:
+    empty = f"sqlite:///{tmp_path}/new.db"
+    if database_url.startswith("postgresql"):
+        empty = request.getfixturevalue("empty_postgres_url")
+    result = invoke("db", "current", "--db", empty)
+    assert result.exit_code == 1
+    assert f"schema none, this verl-spo uses {HEAD}" in result.output
+    assert f"schema none -> {HEAD}" in output("db", "upgrade", "--db", empty)
+    assert f"schema {HEAD} -> {HEAD}" in output("db", "upgrade", "--db", empty)
+    assert f"schema {HEAD}" in output("db", "current", "--db", empty)
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "csv", "jsonl"])
+def test_a_run_is_exported_and_imported(training: Training, file_format: str, tmp_path: Path) -> None:
+    assert f"observations.{file_format}" in output("export", "demo/spo", "--to", file_format)
+    assert (tmp_path / "demo_spo" / f"observations.{file_format}").is_file()
+    assert output("import", "demo_spo", "--as", "copy") == "imported copy\n"
+    assert {run["name"] for run in document("runs", "list")} == {"demo/spo", "copy"}
+    assert document("prompts", "hardest", "copy") == document("prompts", "hardest", "demo/spo")
+
+
+def test_offline_values_are_imported(training: Training, tmp_path: Path) -> None:
+    (tmp_path / "values.json").write_text(json.dumps({pool()[3].messages[-1]["content"]: [1, 1, 0], "other": [0]}))
+    assert isinstance(invoke("import", "values.json").exception, StoreError)
+    expected = "imported offline: 1 prompts; 1 of the file's are not in the database\n"
+    assert output("import", "values.json", "--as", "offline") == expected
+    assert [row["n_eff"] for row in document("prompts", "stale", "offline")] == [8.0]
+
+
+def test_what_does_not_exist_is_said(database_url: str, tmp_path: Path) -> None:
+    for command in (["runs", "show"], ["runs", "tag"], ["prompts", "hardest"], ["export"]):
+        open_engine(database_url).dispose()
+        error = invoke(*command, "nothing").exception
+        assert isinstance(error, StoreError)
+        assert "run 'nothing': not in" in str(error)
+    error = invoke("runs", "list", "--db", f"sqlite:///{tmp_path}/none.db").exception
+    assert "no such file" in str(error)
+
+
+def test_a_foreign_database_is_refused(tmp_path: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        connection.execute("CREATE TABLE mine (a)")
+    error = invoke("runs", "list", "--db", f"sqlite:///{tmp_path}/other.db").exception
+    assert isinstance(error, SchemaError)
+
+
+def test_a_live_run_is_not_deleted(database_url: str) -> None:
+    writer = start(database_url, Training())
+    error = invoke("runs", "delete", "demo/spo", "--yes").exception
+    assert "writes it" in str(error)
+    writer.close("finished")

@@ -1,0 +1,81 @@
+"""Database URLs, with and without what nobody may see."""
+
+import pytest
+
+from verl_spo.errors import StoreError
+from verl_spo.store.urls import describe, mask, parse, scrub, sqlite_path, without_secrets
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("sqlite:///a.db", "sqlite+pysqlite"),
+        ("postgres://u:p@h/db", "postgresql+psycopg"),
+        ("postgresql://u:p@h/db", "postgresql+psycopg"),
+        ("postgresql+psycopg://u:p@h:5432/db", "postgresql+psycopg"),
+    ],
+)
+def test_the_usual_spellings_are_understood(url: str, driver: str) -> None:
+    assert parse(url).drivername == driver
+
+
+@pytest.mark.parametrize(
+    "url", ["", "a.db", "mysql://h/db", "sqlite://", "sqlite:///:memory:", "postgresql+pg8000://h/d"]
+)
+def test_others_are_refused(url: str) -> None:
+    with pytest.raises(StoreError, match="database URL"):
+        parse(url)
+
+
+def test_a_sqlite_path_is_absolute_and_may_be_in_the_home_folder() -> None:
+    assert sqlite_path(parse("sqlite:///a b#?.db")).is_absolute()
+    assert "~" not in str(sqlite_path(parse("sqlite:///~/a.db")))
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("postgresql://u:secret@h/db", "postgresql://u:***@h/db"),
+        ("see postgresql://u:se@cret@h/db and a@b.c", "see postgresql://u:***@h/db and a@b.c"),
+        ("postgresql://u@h/db", "postgresql://u@h/db"),
+        ("postgresql://h/db?user=u&password=secret&x=1", "postgresql://h/db?user=u&password=***&x=1"),
+        ("http://h/?access_token=secret", "http://h/?access_token=***"),
+        ("https://me:secret@git.host/repo.git", "https://me:***@git.host/repo.git"),
+        ("time 12:30 @ noon", "time 12:30 @ noon"),
+    ],
+)
+def test_passwords_in_urls_are_hidden(text: str, masked: str) -> None:
+    assert mask(text) == masked
+
+
+def test_a_known_password_is_hidden_anywhere() -> None:
+    url = parse("postgresql://u:p%40ss@h/db?password=other")
+    assert scrub("login p@ss failed, other too", url) == "login *** failed, *** too"
+    assert describe(url) == "postgresql://u:***@h/db?password=***"
+
+
+def test_secrets_in_configurations_are_hidden_and_nothing_else_is() -> None:
+    config = {
+        "api_key": "k",
+        "wandb": {"WANDB_API_KEY": "k", "project": "p"},
+        "hf_token": "t",
+        "url": "postgresql://u:p@h/db",
+        "list": [{"password": "p"}, "https://u:p@h", 3, None, True],
+        "pad_token": "<pad>",
+        "max_tokens": 5,
+        "loss_agg_mode": "token-mean",
+        "password": None,
+        "key": "value",
+    }
+    assert without_secrets(config) == {
+        "api_key": "***",
+        "wandb": {"WANDB_API_KEY": "***", "project": "p"},
+        "hf_token": "***",
+        "url": "postgresql://u:***@h/db",
+        "list": [{"password": "***"}, "https://u:***@h", 3, None, True],
+        "pad_token": "<pad>",
+        "max_tokens": 5,
+        "loss_agg_mode": "token-mean",
+        "password": None,
+        "key": "value",
+    }
