@@ -23,10 +23,10 @@ class Recipe:
     """
 
     seed: int = 0
-    steps: int = 900
+    steps: int = 700
     batch_size: int = 128
     lr: float = 4e-3
-    slip: float = 0.65
+    slip: float = 0.6
     hidden_size: int = 128
     intermediate_size: int = 256
     layers: int = 2
