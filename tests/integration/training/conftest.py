@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from verl_spo.data.arithmetic import make_prompt_set, write_prompt_set
-from verl_spo.data.pretraining import Recipe
+from verl_spo.data.recipe import Recipe
 from verl_spo.data.tiny_model import make_tiny_model
 from verl_spo.training.processes import MARK, segments
 
