@@ -12,6 +12,7 @@ import argparse
 import functools
 import time
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 import report
@@ -25,8 +26,8 @@ from lab.task import Task, make_task
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from verl_spo.data.arithmetic import make_prompt_set
-from verl_spo.data.pretraining import Recipe
-from verl_spo.data.tiny_model import is_current, make_tiny_model
+from verl_spo.data.recipe import Recipe
+from verl_spo.data.tiny_model import is_current, make_tiny_model, read_card
 
 REPOSITORY = Path(__file__).parent.parent
 LAB_RESULTS = rows.RESULTS / "learning_lab.json"
@@ -53,20 +54,30 @@ def run_lab(names: Sequence[str] | None, seeds: Sequence[int]) -> None:
     torch.set_num_threads(1)
     for setting, variants in SETTINGS.items():
         if names is None or setting.name in names:
-            for seed, variant in missing(setting, variants, seeds):
-                report_progress(setting, variant, seed)
+            task = lab_task(setting.pool)
+            for seed, variant in missing(setting, variants, seeds, task.policy_digest):
+                run_one(task, setting, variant, seed)
 
 
-def missing(setting: Setting, variants: Sequence[Variant], seeds: Sequence[int]) -> list[tuple[int, Variant]]:
-    """The runs of a setting that the results do not have yet."""
-    there = {(row.seed, *row.line) for row in rows.load([LAB_RESULTS]) if row.setting == setting.name}
+def missing(
+    setting: Setting, variants: Sequence[Variant], seeds: Sequence[int], policy: str
+) -> list[tuple[int, Variant]]:
+    """The runs of a setting that the results do not have yet.
+
+    Raises:
+        ValueError: There are rows from another starting policy.
+    """
+    known = [row for row in rows.load([LAB_RESULTS]) if row.setting == setting.name]
+    if others := {row.policy for row in known} - {policy}:
+        raise ValueError(f"{LAB_RESULTS}: has runs from the model {others}, this is {policy}; move the file away")
+    there = {(row.seed, *row.line) for row in known}
     lines = [(variant, (variant.method, variant.retention, variant.normalization)) for variant in variants]
     return [(seed, variant) for seed in seeds for variant, line in lines if (seed, *line) not in there]
 
 
-def report_progress(setting: Setting, variant: Variant, seed: int) -> None:
+def run_one(task: Task, setting: Setting, variant: Variant, seed: int) -> None:
     """Make one run and keep its row."""
-    task, started = lab_task(setting.pool), time.monotonic()
+    started = time.monotonic()
     row = run(task, setting, variant, seed)
     rows.add(LAB_RESULTS, row)
     name = " ".join(filter(None, row.line))
@@ -85,7 +96,10 @@ def lab_task(pool: int) -> Task:
         print(f"training the starting policy for {pool} prompts ...", flush=True)
         make_tiny_model(prompts).save(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    return make_task(prompts, tokenizer, AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return make_task(
+        prompts, tokenizer, model, policy_digest=blake2b(str(read_card(folder)).encode(), digest_size=4).hexdigest()
+    )
 
 
 def write_tables() -> None:

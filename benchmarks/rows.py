@@ -31,6 +31,7 @@ class Row:
         batch: Trajectories a step.
         pool: Prompts.
         lr: Learning rate.
+        policy: Digest of the card of the model that it starts from: runs from different models are not compared.
         area: Mean over the run of the reward curve: the expected reward of a prompt of the pool, in [0, 1], all prompts
             counting alike, whichever the method likes to draw.
         final: Validation accuracy after the last step.
@@ -52,6 +53,7 @@ class Row:
     batch: int
     pool: int
     lr: float
+    policy: str
     area: float
     final: float
     validation_area: float

@@ -63,6 +63,7 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
         steps=setting.steps,
         pool=task.size,
         lr=setting.lr,
+        policy=task.policy_digest,
         degenerate=float(np.mean(idle)),
         extra_logprob_passes=round(policy.passes / setting.steps, 2),
         metrics={"batch_reward": float(np.mean(rewarded)), **method.metrics()},

@@ -15,7 +15,7 @@ from verl_spo.data.rewards import compute_score
 from verl_spo.data.tiny_model import MAX_ANSWER_TOKENS
 from verl_spo.data.tokenizer import encode_questions
 
-_LOOKED_AT = 1024
+_LOOKED_AT = 512
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,11 @@ class Task:
     Attributes:
         prompts: The pool, (P, width).
         answers: Ground truths of the pool, (P,).
-        pool: Prompts of the pool with their right answers, as the policy would write them: all, or a sample of 1,024.
+        pool: Prompts of the pool with their right answers, as the policy would write them: all, or a sample of 512.
         validation: Other prompts, likewise.
+        tokenizer: Of the model.
+        model: The starting policy, which stays as it is.
+        policy_digest: Names it.
     """
 
     prompts: Tokens
@@ -35,6 +38,7 @@ class Task:
     validation: Tokens
     tokenizer: Any
     model: Any
+    policy_digest: str
 
     @property
     def size(self) -> int:
@@ -61,7 +65,7 @@ def _responses(tokens: Tokens) -> tuple[Any, Any]:
     return tokens.ids[:, tokens.start :], tokens.real[:, tokens.start :]
 
 
-def make_task(prompts: PromptSet, tokenizer: Any, model: Any) -> Task:
+def make_task(prompts: PromptSet, tokenizer: Any, model: Any, policy_digest: str) -> Task:
     """The task of a prompt set."""
     train, validation = _questions(tokenizer, prompts.train), _questions(tokenizer, prompts.validation)
     width = max(map(len, [*train, *validation]))
@@ -75,6 +79,7 @@ def make_task(prompts: PromptSet, tokenizer: Any, model: Any) -> Task:
         validation=_answered(tokenizer, pad_left(validation, width), prompts.validation),
         tokenizer=tokenizer,
         model=model,
+        policy_digest=policy_digest,
     )
 
 

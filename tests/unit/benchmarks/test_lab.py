@@ -25,7 +25,9 @@ def task():
         num_key_value_heads=1,
         head_dim=8,
     )
-    return make_task(make_prompt_set(train=32, validation=8), build_tokenizer(), Qwen3ForCausalLM(shape))
+    return make_task(
+        make_prompt_set(train=32, validation=8), build_tokenizer(), Qwen3ForCausalLM(shape), policy_digest="random"
+    )
 
 
 def samples_of(task, policy, count, seed=0) -> Samples:

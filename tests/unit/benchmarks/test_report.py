@@ -1,9 +1,12 @@
 from dataclasses import replace
 
+import learning
 import pytest
 import report
 import rows
 from curves import curves
+from lab.loop import Setting
+from lab.methods import Variant
 from learning import between_marks
 from rows import Row
 
@@ -18,6 +21,7 @@ ROW = Row(
     batch=8,
     pool=64,
     lr=1e-3,
+    policy="random",
     area=0.4,
     final=0.45,
     validation_area=0.35,
@@ -100,3 +104,14 @@ def test_tables_replace_what_stands_between_their_marks():
     assert between_marks(document, "lab default", "new") == expected
     with pytest.raises(ValueError, match="lab other"):
         between_marks(document, "lab other", "new")
+
+
+def test_runs_that_are_there_are_not_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(learning, "LAB_RESULTS", tmp_path / "learning_lab.json")
+    variants, setting = (Variant("grpo"), Variant("spo", "kl", "trajectory")), Setting("default")
+    rows.add(learning.LAB_RESULTS, ROW)
+    rows.add(learning.LAB_RESULTS, replace(GRPO, setting="another"))
+    expected = [(0, variants[0]), (1, variants[0]), (1, variants[1])]
+    assert learning.missing(setting, variants, [0, 1], "random") == expected
+    with pytest.raises(ValueError, match="random"):
+        learning.missing(setting, variants, [0, 1], "trained")
