@@ -80,12 +80,11 @@ def fill(url: str, pool: int, observations: int) -> None:
 
 
 def _insert(engine: Engine, pool: int, step: int) -> None:
-    made = Trainer(pool, FILL_BATCH, seed=step).arrays()
+    made = Trainer(pool, FILL_BATCH, seed=step).arrays().observations
     columns = {name: np.full(FILL_BATCH, value) for name, value in (("run_id", 1), ("step", step), ("attempt", 1))}
-    columns |= {"seq": np.arange(FILL_BATCH), "prompt_id": made.whole.pop("slot") + 1, **made.whole}
-    sessions = [f"{number:032x}" for number in range(FILL_BATCH)]
+    columns |= {"seq": np.arange(FILL_BATCH), "prompt_id": made.pop("slot") + 1}
     with engine.begin() as connection:
-        bulk.insert_columns(connection, table_of(Observation), {**columns, **made.other, "session": sessions})
+        bulk.insert_columns(connection, table_of(Observation), {**columns, **made})
 
 
 def _page(reader: Reader, sort: Any, descending: bool, where: PromptFilter) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from verl_spo.store.records import FloatArray, IntArray, Observations, PromptRecord, RunInfo, StepRecord, TrackerRows
+from verl_spo.store.records import Observations, PromptRecord, RunInfo, StepRecord, TrackerRows
 
 WORDS = ("triangle", "prime", "integer", "matrix", "circle", "root", "sum", "probability", "sequence", "angle")
 SOURCES = ("math", "arithmetic", "logic", "code")
@@ -38,11 +38,11 @@ def tracker(size: int, rng: np.random.Generator) -> TrackerRows:
 
 @dataclass(frozen=True)
 class Arrays:
-    """What a step leaves: whole numbers and others, by name."""
+    """What a trainer has in hand after a step: of the observations, and of the tracker's state; by name."""
 
     step: int
-    whole: dict[str, IntArray]
-    other: dict[str, FloatArray]
+    observations: dict[str, Any]
+    tracker: dict[str, Any]
 
 
 class Trainer:
@@ -58,22 +58,22 @@ class Trainer:
     def arrays(self) -> Arrays:
         """The next step's."""
         self._step += 1
-        whole = {
-            "slot": self._rng.choice(self._pool, self._batch, replace=self._pool < self._batch),
-            "policy_version": np.full(self._batch, self._step - 1),
-            "response_length": self._rng.integers(1, 8192, self._batch),
-        }
+        slots = self._rng.choice(self._pool, self._batch, replace=self._pool < self._batch)
         names = ("reward", "baseline", "advantage", "rho", "drift", "alpha", "beta")
-        other = {name: self._rng.random(self._batch) + 0.01 for name in names}
-        other["drift"][::50] = np.nan
-        return Arrays(self._step, whole, other)
+        observations: dict[str, Any] = {name: self._rng.random(self._batch) + 0.01 for name in names}
+        observations["drift"][::50] = np.nan
+        observations["slot"] = slots
+        observations["policy_version"] = np.full(self._batch, self._step - 1)
+        observations["response_length"] = self._rng.integers(1, 8192, self._batch)
+        observations["session"] = self._sessions
+        touched, last = np.unique(slots, return_index=True)
+        tracker = {name: observations[name][last] for name in ("alpha", "beta")}
+        step = np.full(len(touched), self._step)
+        tracker |= {"slots": touched, "z": np.zeros(len(touched)), "visits": step, "last_step": step}
+        return Arrays(self._step, observations, tracker)
 
     def record(self, arrays: Arrays) -> StepRecord:
         """The record of a step: what the trainer has to make before it hands it over."""
-        columns: dict[str, Any] = {**arrays.whole, **arrays.other}
-        observations = Observations(**columns, session=self._sessions)
-        slots, last = np.unique(observations.slot, return_index=True)
-        zeros, steps = np.zeros(len(slots)), np.full(len(slots), arrays.step)
-        rows = TrackerRows(slots, observations.alpha[last], observations.beta[last], zeros, steps, steps)
+        observations, tracker = Observations(**arrays.observations), TrackerRows(**arrays.tracker)
         metrics = {f"spo/metric_{number}": float(number) for number in range(METRICS)}
-        return StepRecord(arrays.step, 0.0, observations, rows, {"value_histogram": [0] * 20}, metrics)
+        return StepRecord(arrays.step, 0.0, observations, tracker, {"value_histogram": [0] * 20}, metrics)

@@ -1,4 +1,4 @@
-"""What goes into the store: plain values and numpy arrays, which a record copies when it is made."""
+"""What goes into the store: plain values and numpy arrays, of which a record makes copies that do not change."""
 
 import time as clock_of_day
 from collections.abc import Mapping, Sequence
@@ -187,12 +187,18 @@ Record = StepRecord | MetricsRecord | InitScores | EvaluationRecord
 
 
 def _own_arrays(record: Any, ints: Sequence[str], floats: Sequence[str]) -> None:
-    for names, kind in ((ints, np.int64), (floats, np.float64)):
-        for name in names:
-            object.__setattr__(record, name, np.array(getattr(record, name), dtype=kind).reshape(-1))
-    length = getattr(record, ints[0]).size
-    for name in (*ints, *floats):
-        _check_length(record, name, getattr(record, name).size, length)
+    """Replace a record's arrays by copies that nobody can change.
+
+    One joined copy, since numpy's own would let go of the interpreter once an array, and the trainer would wait for
+    the writer's thread as often.
+    """
+    dtypes = {**dict.fromkeys(ints, np.int64), **dict.fromkeys(floats, np.float64)}
+    arrays = {name: np.ascontiguousarray(getattr(record, name), dtype).reshape(-1) for name, dtype in dtypes.items()}
+    data, offset = b"".join(array.data for array in arrays.values()), 0
+    for name, array in arrays.items():
+        _check_length(record, name, array.size, arrays[ints[0]].size)
+        object.__setattr__(record, name, np.frombuffer(data, array.dtype, array.size, offset))
+        offset += array.nbytes
 
 
 def _check_length(record: Any, name: str, got: int, wanted: int) -> None:

@@ -136,8 +136,12 @@ class RunWriter:
             wanted = self._submitted
             self._changed.wait_for(lambda: self._failure or self._sink.durable >= wanted, timeout)
             missing = wanted - self._sink.durable
+        if missing and self._failure is not None:
+            raise DurabilityError(
+                f"database {describe(self._url)}: {missing} records cannot be written: {self._explain()}"
+            ) from self._failure
         if missing:
-            why = self._explain() or self._sink.trouble or "it is slower than training"
+            why = self._sink.trouble or "it is slower than training"
             raise DurabilityError(
                 f"database {describe(self._url)}: {missing} records were not durable within {timeout:g} s: {why}; "
                 "mend the database, then resume from the last checkpoint, or raise spo.store.durability_timeout_s"
