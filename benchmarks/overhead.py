@@ -6,7 +6,8 @@ Timed on what the trainer really calls, with the store's writer thread behind it
 (draw, baselines), `complete` (rewards, advantages, tracker, histogram) and `hand_over` (record of the step to the
 store). Their sum is what a step waits for. Draw, baseline, tracker and histogram are also timed alone. Beside them, a
 log-prob pass and an update of the demo's tiny model on as many rows: any model worth training is far slower.
-Times are medians over steps, in milliseconds; `total_p95_ms` is the 95th percentile of the sum.
+Times are medians over steps, in milliseconds; `total_p95_ms` is the 95th percentile of the sum, and `total_cpu_ms` the
+sum in the trainer thread's own processor time, which other programs on the machine do not lengthen.
 """
 
 import argparse
@@ -39,17 +40,19 @@ PROMPT_TOKENS, RESPONSE_TOKENS = 20, 8
 
 
 class Stopwatch:
-    """Milliseconds by name."""
+    """Milliseconds by name: elapsed, and of the thread's processor time."""
 
     def __init__(self) -> None:
         self.laps: dict[str, list[float]] = defaultdict(list)
+        self.cpu: dict[str, list[float]] = defaultdict(list)
 
     @contextmanager
     def lap(self, name: str) -> Iterator[None]:
         """Note how long the block took."""
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.thread_time()
         yield
         self.laps[name].append(1e3 * (time.perf_counter() - started))
+        self.cpu[name].append(1e3 * (time.thread_time() - worked))
 
     def median(self, name: str) -> float:
         """Of the laps after the warm-up."""
@@ -82,13 +85,14 @@ def measure(pool: int, batch: int, steps: int) -> Row:
                 # A real step leaves the writer seconds; here it may finish before the next one.
                 history.flush()
                 the_parts(watch, session, batch, step, rng)
-    totals = np.sum([watch.laps[stage] for stage in STAGES], axis=0)[WARM_UP:]
+    totals, worked = (np.sum([times[stage] for stage in STAGES], axis=0)[WARM_UP:] for times in (watch.laps, watch.cpu))
     return {
         "pool": pool,
         "batch": batch,
         **{f"{name}_ms": watch.median(name) for name in (*PARTS, *STAGES)},
         "total_ms": round(float(np.median(totals)), 3),
         "total_p95_ms": round(float(np.percentile(totals, 95)), 3),
+        "total_cpu_ms": round(float(np.median(worked)), 3),
     }
 
 
