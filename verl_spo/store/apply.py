@@ -1,13 +1,12 @@
 """Records into tables: several whole records a transaction, each once, and only by the run's owner."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from verl_spo.errors import StoreError
 from verl_spo.store import bulk, tracker
@@ -37,9 +36,7 @@ from verl_spo.store.text import clean, pack_rollout
 from verl_spo.store.urls import without_secrets
 
 _OBSERVATIONS = table_of(Observation)
-_FROM_RECORD = (
-    "policy_version", "reward", "baseline", "advantage", "rho", "drift", "alpha", "beta", "response_length", "session"
-)  # fmt: skip
+_ARRAYS = ("policy_version", "reward", "baseline", "advantage", "rho", "drift", "alpha", "beta", "response_length")
 
 
 class OwnershipLostError(StoreError):
@@ -69,11 +66,11 @@ class Applier:
         if not records:
             return
         steps = [record for record in records if isinstance(record, StepRecord)]
-        for step in steps:
-            self._insert_observations(connection, step.step, step.observations)
-            self._insert_summary(connection, step)
-        self._update_tracker(connection, [step.tracker for step in steps])
-        self._keep_rollouts(connection, steps)
+        if steps:
+            self._insert_observations(connection, steps)
+            self._insert_summaries(connection, steps)
+            self._update_tracker(connection, [step.tracker for step in steps])
+            self._keep_rollouts(connection, steps)
         self._write_metrics(
             connection, [record for record in records if isinstance(record, StepRecord | MetricsRecord)]
         )
@@ -109,37 +106,29 @@ class Applier:
     def _key(self, step: int) -> dict[str, int]:
         return {"run_id": self._claim.run_id, "step": step, "attempt": self._claim.attempt}
 
-    def _insert_observations(self, connection: Connection, step: int, batch: Observations) -> None:
-        count = len(batch)
-        if count == 0:
-            return
-        columns: dict[str, Any] = {name: np.full(count, value) for name, value in self._key(step).items()}
-        columns |= {"seq": np.arange(count), "prompt_id": self._ids[batch.slot]}
-        columns |= {name: getattr(batch, name) for name in _FROM_RECORD}
-        columns["session"] = [clean(session) for session in batch.session]
+    def _insert_observations(self, connection: Connection, steps: Sequence[StepRecord]) -> None:
+        batches = [step.observations for step in steps]
+        sizes = [len(batch) for batch in batches]
+        columns: dict[str, Any] = {
+            "run_id": np.full(sum(sizes), self._claim.run_id),
+            "step": np.repeat([step.step for step in steps], sizes),
+            "attempt": np.full(sum(sizes), self._claim.attempt),
+            "seq": np.concatenate([np.arange(size) for size in sizes]),
+            "prompt_id": self._ids[np.concatenate([batch.slot for batch in batches])],
+            **{name: np.concatenate([getattr(batch, name) for batch in batches]) for name in _ARRAYS},
+            "session": [clean(session) for batch in batches for session in batch.session],
+        }
         bulk.insert_columns(connection, _OBSERVATIONS, columns)
 
     def _update_tracker(self, connection: Connection, changes: Sequence[TrackerRows]) -> None:
-        if not changes:
-            return
         joined = {f.name: np.concatenate([getattr(rows, f.name) for rows in changes]) for f in fields(TrackerRows)}
         # Of a prompt's several states the last one counts.
         slots, last = np.unique(joined["slots"][::-1], return_index=True)
         rows = TrackerRows(**{name: values[::-1][last] for name, values in joined.items()})
         tracker.update(connection, self._claim.run_id, self._ids[slots], rows)
 
-    def _insert_summary(self, connection: Connection, record: StepRecord) -> None:
-        details = dict(record.summary)
-        rewards = record.observations.reward
-        values = {
-            "time": record.time,
-            "clock": record.clock,
-            "observations": len(record.observations),
-            "reward_mean": float(rewards.mean()) if rewards.size else None,
-            "value_histogram": details.pop("value_histogram", []),
-            "details": without_secrets(details),
-        }
-        connection.execute(insert(StepSummary).values(**self._key(record.step), **values))
+    def _insert_summaries(self, connection: Connection, steps: Sequence[StepRecord]) -> None:
+        connection.execute(insert(StepSummary), [{**self._key(step.step), **_summary(step)} for step in steps])
 
     def _keep_rollouts(self, connection: Connection, steps: Sequence[StepRecord]) -> None:
         rows: list[dict[str, Any]] = [
@@ -174,11 +163,13 @@ class Applier:
         if not numbers:
             return
         self._learn_series(connection, {name for name, _ in numbers})
-        rows = [
-            {"series_id": self._series[name], "step": step, "attempt": self._claim.attempt, "value": _number(value)}
-            for (name, step), value in numbers.items()
-        ]
-        upsert(connection, table_of(Metric), rows)
+        columns: dict[str, list[Any]] = {
+            "series_id": [self._series[name] for name, _ in numbers],
+            "step": [step for _, step in numbers],
+            "attempt": [self._claim.attempt] * len(numbers),
+            "value": [_number(value) for value in numbers.values()],
+        }
+        bulk.upsert_columns(connection, table_of(Metric), columns)
 
     def _learn_series(self, connection: Connection, names: set[str]) -> None:
         if not (new := sorted(names - self._series.keys())):
@@ -192,18 +183,13 @@ class Applier:
         self._series |= known
 
     def _write_init_scores(self, connection: Connection, scores: InitScores) -> None:
-        columns = zip(
-            self._ids[scores.slots].tolist(),
-            scores.responses.tolist(),
-            scores.reward_sum.tolist(),
-            strict=True,
-        )
-        run_id = self._claim.run_id
-        rows = [
-            {"run_id": run_id, "prompt_id": prompt, "responses": count, "reward_sum": total}
-            for prompt, count, total in columns
-        ]
-        upsert(connection, table_of(InitScore), rows)
+        columns = {
+            "run_id": [self._claim.run_id] * len(scores.slots),
+            "prompt_id": self._ids[scores.slots].tolist(),
+            "responses": scores.responses.tolist(),
+            "reward_sum": scores.reward_sum.tolist(),
+        }
+        bulk.upsert_columns(connection, table_of(InitScore), columns)
 
     def _write_evaluation(self, connection: Connection, record: EvaluationRecord) -> None:
         row = {
@@ -217,18 +203,19 @@ class Applier:
             "time": record.time,
             "details": without_secrets(dict(record.details)),
         }
-        upsert(connection, table_of(Evaluation), [row])
+        bulk.upsert_columns(connection, table_of(Evaluation), {name: [value] for name, value in row.items()})
 
 
-def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows; those whose primary key exists take the new values."""
-    if not rows:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    keys = [column.name for column in table.primary_key]
-    changes = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), list(rows))
+def _summary(record: StepRecord) -> dict[str, Any]:
+    details, rewards = dict(record.summary), record.observations.reward
+    return {
+        "time": record.time,
+        "clock": record.clock,
+        "observations": rewards.size,
+        "reward_mean": float(rewards.mean()) if rewards.size else None,
+        "value_histogram": details.pop("value_histogram", []),
+        "details": without_secrets(details),
+    }
 
 
 def _texts(batch: Observations) -> Iterable[tuple[int, bytes]]:

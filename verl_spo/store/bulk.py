@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Double, LargeBinary, Select, Table, bindparam, insert, update
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeEngine
 
 from verl_spo.store import pgcopy
@@ -30,6 +31,19 @@ def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows
     order = [names.index(name) for name in statement.positiontup or ()]
     if values := [tuple(row[place] for place in order) for row in rows]:
         connection.exec_driver_sql(str(statement), values)
+
+
+def upsert_columns(connection: Connection, table: Table, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Insert rows, given by column; those whose primary key exists take the new values. A key occurs once."""
+    keys = [column.name for column in table.primary_key]
+    if connection.dialect.name == "postgresql":
+        pgcopy.upsert_columns(connection, table, keys, columns)
+        return
+    statement = sqlite.insert(table)
+    changes = {name: statement.excluded[name] for name in columns if name not in keys}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    if rows:
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
 
 
 def update_columns(connection: Connection, table: Table, key: Mapping[str, int], row: str, columns: Columns) -> None:

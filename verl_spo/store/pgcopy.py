@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
+    ARRAY,
     Column,
     ColumnElement,
     Connection,
@@ -17,9 +18,11 @@ from sqlalchemy import (
     Table,
     and_,
     func,
+    literal,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
@@ -40,6 +43,16 @@ def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows
     with _copying(connection, table, names, "FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
+
+
+def upsert_columns(
+    connection: Connection, table: Table, keys: Sequence[str], columns: Mapping[str, Sequence[Any]]
+) -> None:
+    """Insert rows, given by column, in one statement; those whose `keys` exist take the new values."""
+    arrays = [func.unnest(literal(list(values), ARRAY(table.c[name].type))) for name, values in columns.items()]
+    statement = postgresql.insert(table).from_select(list(columns), select(*arrays))
+    changes = {name: statement.excluded[name] for name in columns if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes))
 
 
 def temporary(connection: Connection, name: str, *columns: Column[Any]) -> Table:

@@ -18,8 +18,8 @@ from verl_spo.store.urls import scrub
 
 _log = logging.getLogger(__name__)
 
-GROUP = 16
-"""Records that one transaction may hold."""
+GROUP = 64
+"""Records that one transaction may hold, where so many wait."""
 
 RETRY_S = 1.0
 

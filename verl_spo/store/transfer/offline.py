@@ -9,8 +9,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine, select, update
 
 from verl_spo.errors import StoreError
-from verl_spo.store import registry
-from verl_spo.store.apply import upsert
+from verl_spo.store import bulk, registry
 from verl_spo.store.records import RunInfo, TrackerRows
 from verl_spo.store.schema import InitScore, Prompt, Run, table_of
 from verl_spo.store.text import clean, content_text
@@ -83,13 +82,8 @@ def _create(connection: Connection, name: str, found: Mapping[int, tuple[str, Se
     )
     info = RunInfo(clean(name), {}, {}, None, "", b"", uuid.uuid4().hex)
     claim = registry.claim(connection, info, ids, rows, 0.0, None)
-    upsert(
-        connection,
-        table_of(InitScore),
-        [
-            {"run_id": claim.run_id, "prompt_id": prompt, "responses": count, "reward_sum": total}
-            for prompt, count, total in zip(ids.tolist(), counts.tolist(), sums.tolist(), strict=True)
-        ],
-    )
+    run = np.full(len(ids), claim.run_id)
+    scores = {"run_id": run, "prompt_id": ids, "responses": counts, "reward_sum": sums}
+    bulk.insert_columns(connection, table_of(InitScore), scores)
     ended = {"status": "imported", "ended_at": time.time()}
     connection.execute(update(Run).where(Run.id == claim.run_id).values(ended))
