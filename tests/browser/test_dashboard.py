@@ -16,6 +16,8 @@ CANARY = (
     "$\\input{x}$ :material/home: :red[z] **bold** <script>alert(2)</script>"
 )
 
+ROW_HEIGHT = 33
+
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -25,10 +27,11 @@ def cell(page: Page, text: str) -> Locator:
 
 
 def click_row(page: Page, row: int, rows: int) -> None:
-    """Click a table's row, counted from 0; its header is as high as a row."""
-    box = page.get_by_test_id("stDataFrame").locator("canvas").first.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 120, box["y"] + box["height"] * (row + 1.5) / (rows + 1))
+    """Click a row, counted from 0, of the table once it has so many; its header is as high as a row."""
+    canvas = page.get_by_test_id("data-grid-canvas")
+    expect(canvas.get_by_role("grid", include_hidden=True)).to_have_attribute("aria-rowcount", str(rows + 1))
+    # A layer for scrolling lies above what is drawn and takes the click.
+    canvas.click(position={"x": 120, "y": ROW_HEIGHT * (row + 1.5)}, force=True)
 
 
 def drawing(page: Page, chart: int) -> str:

@@ -20,6 +20,7 @@ DB_VARIABLE = "VERL_SPO_DB"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8501
 START_TIMEOUT_S = 120.0
+END_TIMEOUT_S = 15.0
 
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -68,8 +69,7 @@ def serve(url: str, host: str = DEFAULT_HOST, port: int | None = None) -> Iterat
         _wait_until_healthy(process, _address(_ANY_HOST.get(host, host), port))
         yield Server(_address(_ANY_HOST.get(host, host), port), process)
     finally:
-        process.terminate()
-        process.wait()
+        _end(process)
 
 
 def command(host: str, port: int) -> list[str]:
@@ -87,6 +87,15 @@ def command(host: str, port: int) -> list[str]:
         # By which names others reach this machine is not known here.
         arguments.append("--server.allowedHosts=*")
     return arguments
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _free_port(host: str, port: int | None) -> int:
