@@ -22,7 +22,8 @@ FLAGS = (
 PATIENCE_MS = 60_000
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: the tests after these have better uses for its memory.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
