@@ -3,17 +3,18 @@
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event, false, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from verl_spo.errors import StoreError
 from verl_spo.store import filesystems, versions
+from verl_spo.store.schema import Run
 from verl_spo.store.urls import describe, is_sqlite, parse, scrub, sqlite_path
 
 _log = logging.getLogger(__name__)
@@ -86,7 +87,11 @@ def check_writable(url: str) -> None:
     Raises:
         StoreError: It could not, and why.
     """
-    open_engine(url).dispose()
+    engine = open_engine(url)
+    with reaching(engine.url), engine.begin() as connection:
+        # Changes nothing, and needs all that a change needs.
+        connection.execute(update(Run).where(false()).values(status="running"))
+    engine.dispose()
 
 
 @contextmanager
@@ -128,31 +133,36 @@ def writable_engine(url: URL) -> Engine:
         "journal_size_limit": 64 * 2**20,
         "foreign_keys": "ON",
     }
-    return _sqlite_engine(url, f"file:{quote(str(path))}?mode=rwc", pragmas, begin="BEGIN IMMEDIATE")
+    return _sqlite_engine(url, lambda: f"file:{quote(str(path))}?mode=rwc", pragmas, begin="BEGIN IMMEDIATE")
 
 
 def readonly_engine(url: URL) -> Engine:
     """An engine that cannot write, unchecked."""
     if not is_sqlite(url):
         return _postgres_engine(url, {"options": "-c default_transaction_read_only=on"})
-    path = sqlite_path(url)
-    mode = "mode=ro"
-    # Even a reader of a write-ahead log has to make its shared memory file, unless nothing can change at all.
-    if not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists():
-        mode += "&immutable=1"
     pragmas: dict[str, int | str] = {
         "busy_timeout": _SQLITE_BUSY_MS,
         "query_only": "ON",
         "cache_size": -_SQLITE_CACHE_KIB,
     }
-    return _sqlite_engine(url, f"file:{quote(str(path))}?{mode}", pragmas, begin="BEGIN")
+    return _sqlite_engine(url, lambda: _readonly_target(sqlite_path(url)), pragmas, begin="BEGIN")
 
 
-def _sqlite_engine(url: URL, target: str, pragmas: dict[str, int | str], begin: str) -> Engine:
+def _readonly_target(path: Path) -> str:
+    target = f"file:{quote(str(path))}?mode=ro"
+    # Even a reader of a write-ahead log has to make its shared memory file, where there is none and it may not.
+    if not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists():
+        return f"{target}&immutable=1"
+    return target
+
+
+def _sqlite_engine(url: URL, target: Callable[[], str], pragmas: dict[str, int | str], begin: str) -> Engine:
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(target, uri=True, check_same_thread=False)
+        return sqlite3.connect(target(), uri=True, check_same_thread=False)
 
-    engine = create_engine(url, hide_parameters=True, creator=connect)
+    # Where a file cannot be written from here, it is opened anew each time: others may begin to write it.
+    pool = QueuePool if os.access(sqlite_path(url).parent, os.W_OK) else NullPool
+    engine = create_engine(url, hide_parameters=True, creator=connect, poolclass=pool)
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: Any) -> None:

@@ -77,7 +77,8 @@ class Sink:
     def _commit(self, entries: Sequence[Entry]) -> bool:
         if not self._transaction(lambda connection: self._applier.apply(connection, entries)):
             return False
-        self.durable = entries[-1][0]
+        # A spool is replayed from its beginning, also if part of it is in already.
+        self.durable = max(self.durable, entries[-1][0])
         return True
 
     def _transaction(self, work: Any) -> bool:

@@ -183,9 +183,11 @@ class RunWriter:
 
     def _run(self) -> None:
         try:
-            while self._ending is None or (self._queue and self._sink.trouble is None):
-                self._work(self._take())
-            self._sink.beat(**self._ending)
+            while self._ending is None or self._queue:
+                if not self._work(self._take()) and self._ending is not None:
+                    break
+            if self._sink.durable == self._submitted:
+                self._sink.beat(**(self._ending or {}))
         except Exception as error:
             # Nobody waits for this thread: the trainer hears of it with its next call.
             _log.exception("the store's writer stopped")
@@ -202,17 +204,19 @@ class RunWriter:
             self._changed.wait_for(lambda: self._queue or self._ending is not None, wait_s)
             return list(islice(self._queue, sink.GROUP))
 
-    def _work(self, entries: list[Entry]) -> None:
+    def _work(self, entries: list[Entry]) -> bool:
+        """Put records where they are safe, or give a sign of life; False if there is no such place."""
         self._sink.recover()
         if not entries:
             self._sink.beat()
         elif not self._sink.accept(entries):
             time.sleep(sink.RETRY_S)
-            return
+            return False
         with self._changed:
             for _ in entries:
                 self._queue.popleft()
             self._changed.notify_all()
+        return True
 
 
 def _check_free(engine: Engine, name: str) -> None:

@@ -18,7 +18,7 @@ from tests.support.databases import PostgresServer, migrate
 from tests.support.stores import BATCH, POOL, Training, start, trained, writing
 from tests.support.waiting import wait_until
 from verl_spo.errors import DurabilityError, StoreError
-from verl_spo.store import RunWriter, engine, open_reader, ownership, queries, sink
+from verl_spo.store import RunWriter, engine, open_reader, ownership, queries, sink, spool
 from verl_spo.store.engine import check_writable, open_engine
 from verl_spo.store.spool import spool_path
 from verl_spo.store.urls import parse
@@ -414,3 +414,28 @@ def test_a_writer_on_another_machine_is_believed_for_a_lease(database_url: str) 
                 start(database_url, Training())
         else:
             start(database_url, Training()).close("stopped")
+
+
+def test_a_role_that_may_not_write_is_noticed_before_training(postgres_url: str) -> None:
+    check_writable(postgres_url)
+    reading = f"{postgres_url}&options=-c%20default_transaction_read_only%3Don"
+    with pytest.raises(StoreError, match="read-only transaction"):
+        check_writable(reading)
+
+
+def test_what_a_writer_cannot_deliver_any_more_goes_to_its_spool(own_postgres: PostgresServer) -> None:
+    url = own_postgres.new_database()
+    migrate(url)
+    training = Training()
+    writer = start(url, training)
+    own_postgres.stop()
+    submit(writer, training, 50)
+    with pytest.raises(DurabilityError):
+        writer.close("failed", timeout=0.0)
+    assert [number for number, _ in spool.read(spool_of(url))] == list(range(1, 101))
+    own_postgres.start()
+    with writing(url, Training(), resume_step=0):
+        pass
+    with open_reader(url) as reader:
+        rows = [row for prompt in range(1, POOL + 1) for row in queries.prompt_history(reader, 1, prompt)]
+    assert Counter(row.step for row in rows) == dict.fromkeys(range(1, 51), BATCH)
