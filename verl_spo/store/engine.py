@@ -35,6 +35,10 @@ _POSTGRES = {
 }
 
 
+_READ_ONLY = "25006"
+"""Postgres's code for a server that takes no changes, as a standby does until it takes over."""
+
+
 def open_engine(url: str) -> Engine:
     """An engine that may write, on a schema that this version knows; a new SQLite file gets its schema here.
 
@@ -197,6 +201,7 @@ def _check_sqlite_writable(path: Path) -> None:
         raise StoreError(f"database {path}: {blocked} is read-only; make it writable or name another file")
 
 
-def is_away(error: Exception) -> bool:
-    """Whether a driver's error may pass: away, locked, full. Others are mistakes, which no retry mends."""
-    return isinstance(error, OperationalError) or bool(getattr(error, "connection_invalidated", False))
+def is_away(error: DBAPIError) -> bool:
+    """Whether a driver's error may pass: away, locked, full, a standby. Others are mistakes, which no retry mends."""
+    standby = getattr(error.orig, "sqlstate", None) == _READ_ONLY
+    return isinstance(error, OperationalError) or error.connection_invalidated or standby
