@@ -235,7 +235,7 @@ def test_only_some_texts_need_be_kept(database_url: str) -> None:
     with open_reader(database_url) as reader:
         kept = [(row.prompt, row.response) for row in queries.recent_rollouts(reader, 1)]
     first, second = record.observations.slot[:2]
-    assert kept == [(f"prompt {first}", f"answer {first} at 1"), (None, f"answer {second} at 1")]
+    assert kept == [(None, f"answer {second} at 1"), (f"prompt {first}", f"answer {first} at 1")]
 
 
 def test_an_empty_step_is_a_step(database_url: str) -> None:

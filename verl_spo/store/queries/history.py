@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, and_, select
+from sqlalchemy.orm import aliased
 
 from verl_spo.store.queries.attempts import counts, of_attempt
 from verl_spo.store.reader import Reader
@@ -55,7 +56,7 @@ def prompt_history(
     reader: Reader, run_id: int, prompt_id: int, before_step: int | None = None, limit: int = 1000
 ) -> list[ObservationRow]:
     """A prompt's observations, latest first, superseded ones included; those before a step, for the next page."""
-    query = _latest(run_id, limit).where(Observation.prompt_id == prompt_id)
+    query = _of_prompt(run_id, prompt_id, limit)
     if before_step is not None:
         query = query.where(Observation.step < before_step)
     with reader.connect() as connection:
@@ -64,16 +65,15 @@ def prompt_history(
 
 def prompt_rollouts(reader: Reader, run_id: int, prompt_id: int, limit: int = 20) -> list[RolloutRow]:
     """The latest texts of a prompt that were kept, superseded ones included."""
-    return _rollouts(reader, _latest(run_id, limit).where(Observation.prompt_id == prompt_id))
+    return _rollouts(reader, _of_prompt(run_id, prompt_id, limit))
 
 
 def recent_rollouts(reader: Reader, run_id: int, before_step: int | None = None, limit: int = 20) -> list[RolloutRow]:
     """The run's latest texts that were kept and still count; those before a step, for the next page."""
     query = (
-        _latest(run_id, limit)
+        _observations(run_id, limit)
         .where(counts(Observation))
-        .order_by(None)
-        .order_by(Rollout.step.desc(), Rollout.attempt.desc(), Rollout.seq)
+        .order_by(Rollout.step.desc(), Rollout.attempt.desc(), Rollout.seq.desc())
         .where(Rollout.run_id == run_id)
     )
     if before_step is not None:
@@ -81,13 +81,24 @@ def recent_rollouts(reader: Reader, run_id: int, before_step: int | None = None,
     return _rollouts(reader, query)
 
 
-def _latest(run_id: int, limit: int) -> Select[*tuple[Any, ...]]:
+def _of_prompt(run_id: int, prompt_id: int, limit: int) -> Select[*tuple[Any, ...]]:
+    # Found in the index first: SQLite would rather read all that a run has than look rows up by what an index says.
+    place = aliased(Observation)
+    same = and_(*(getattr(place, name) == getattr(Observation, name) for name in ("run_id", "step", "attempt", "seq")))
+    return (
+        _observations(run_id, limit)
+        .join(place, same)
+        .where(place.run_id == run_id, place.prompt_id == prompt_id)
+        .order_by(place.step.desc(), place.attempt.desc(), place.seq.desc())
+    )
+
+
+def _observations(run_id: int, limit: int) -> Select[*tuple[Any, ...]]:
     superseded = (~counts(Observation)).label("superseded")
     return (
         select(*(Observation.__table__.c[name] for name in _FIELDS), superseded)
         .join(Attempt, of_attempt(Observation))
         .where(Observation.run_id == run_id)
-        .order_by(Observation.step.desc(), Observation.attempt.desc(), Observation.seq)
         .limit(limit)
     )
 

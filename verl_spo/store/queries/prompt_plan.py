@@ -6,7 +6,7 @@ Postgres do not tell that the prompts with the least visits are also those with 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +31,8 @@ _SORT_COLUMNS = {
 
 SORTS = tuple(_SORT_COLUMNS)
 """What the table can be ordered by; `uncertainty` is the variance of the estimate, v (1 - v) / n_eff."""
+
+_ROUNDING = 1e-9
 
 _FEW = 20_000
 """Prompts that are read and sorted faster than an index is searched for a page of them."""
@@ -138,13 +140,23 @@ def _conditions(dialect: str, where: PromptFilter, clock: float) -> list[_Condit
 
 
 def _ranges(where: PromptFilter, clock: float) -> dict[str, Range]:
-    least, most = where.n_eff
-    evidence = (None if least is None else _log(least) + clock, None if most is None else _log(most) + clock)
+    """Ranges of the tracker's columns, with those that follow from others: an order then skips what cannot pass."""
+    evidence = _mapped(where.n_eff, lambda n_eff: _log(n_eff) + clock)
     visits, last_step = where.visits, where.last_step
-    # A prompt has visits where it has a last step, so that either order skips those that have none.
+    # A prompt has visits where it has a last step.
     if (visits[0] or 0) > 0 or (last_step[0] or 0) > 0:
         visits, last_step = (visits[0] or 1, visits[1]), (last_step[0] or 1, last_step[1])
-    return {"value": where.value, "evidence": evidence, "visits": visits, "last_step": last_step}
+    if visits[1] == 0 or last_step[1] == 0:
+        visits, last_step = (visits[0], 0), (last_step[0], 0)
+    # uncertainty = ln(v (1 - v)) - evidence, and v (1 - v) is at most 1/4.
+    uncertainty = (None, None if evidence[0] is None else math.log(0.25) - evidence[0] + _ROUNDING)
+    ranges = {"value": where.value, "evidence": evidence, "visits": visits, "last_step": last_step}
+    return {**ranges, "uncertainty": uncertainty}
+
+
+def _mapped(ends: Range, change: Callable[[float], float]) -> Range:
+    low, high = (None if end is None else change(end) for end in ends)
+    return low, high
 
 
 def _range(column: str, low: float | None, high: float | None) -> _Condition:
