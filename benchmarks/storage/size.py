@@ -50,7 +50,7 @@ def measure(url: str, pool: int, observations: int) -> dict[str, Any]:
         }
         worst = max(pages, key=lambda name: pages[name])
         return {
-            "database": reader.dialect,
+            "database": "postgres" if reader.dialect == "postgresql" else "sqlite",
             "pool": pool,
             "observations": observations,
             "filling_s": round(filled, 1),
