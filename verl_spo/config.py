@@ -24,7 +24,7 @@ class StoreConfig:
 
     Attributes:
         url: SQLAlchemy URL. A relative SQLite path is relative to the working directory.
-        queue_steps: Training steps that may wait for a database that is away before training waits too. At least 1.
+        queue_steps: Steps that may wait in memory to be written before training waits too. At least 1.
         durability_timeout_s: Seconds a checkpoint waits for its history to be durable before training stops. Above 0.
         rollout_fraction: Share of the trajectories whose text is kept, in [0, 1].
         rollout_budget_mb: MiB of compressed text that a run may keep; older texts make room. 0 keeps none.

@@ -86,11 +86,16 @@ def open_reading_engine(url: str) -> Engine:
 
 
 def check_writable(url: str) -> None:
-    """Make sure that a run could be written now, and leave nothing behind but a new file's schema.
+    """Make sure that a run could be written now, and leave nothing behind: of a SQLite file that is yet to be made, the
+    place is looked at.
 
     Raises:
         StoreError: It could not, and why.
     """
+    parsed = parse(url)
+    if is_sqlite(parsed) and not sqlite_path(parsed).exists():
+        _check_sqlite_writable(sqlite_path(parsed))
+        return
     engine = open_engine(url)
     with reaching(engine.url), engine.begin() as connection:
         # Changes nothing, and needs all that a change needs.

@@ -87,12 +87,11 @@ def _scaled(scale: RewardScale, key: str, scores: list[float]) -> np.ndarray:
 def _from_run(config: SPOConfig, pool: PromptPool) -> tuple[np.ndarray, np.ndarray]:
     """Values of the prompts that the earlier run observed, while training or before it."""
     with open_reader(config.store.url) as reader:
-        run_id = queries.run(reader, str(config.init_run)).run.id
-        earlier, estimated = queries.tracker(reader, run_id), queries.init_scores(reader, run_id)
-    value = dict(zip(map(bytes, earlier.digests), earlier.alpha / (earlier.alpha + earlier.beta), strict=True))
-    observed = {digest for digest, visits in zip(value, earlier.visits, strict=True) if visits} | set(estimated)
+        earlier = queries.tracker(reader, queries.run(reader, str(config.init_run)).run.id)
+    values = earlier.alpha / (earlier.alpha + earlier.beta)
+    observed = dict(zip(map(bytes, earlier.digests[earlier.known]), values[earlier.known], strict=True))
     known = np.array([digest in observed for digest in pool.digests])
-    return known, np.array([value[digest] if digest in observed else config.prior for digest in pool.digests])
+    return known, np.array([observed.get(digest, config.prior) for digest in pool.digests])
 
 
 def _logged(config: SPOConfig, found: tuple[np.ndarray, np.ndarray]) -> ValueTracker:

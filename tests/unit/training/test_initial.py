@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from verl_spo.config import SPOConfig
+from tests.support.stores import info
+from verl_spo.config import SPOConfig, StoreConfig
 from verl_spo.errors import RewardError, StoreError
+from verl_spo.store import open_writer
+from verl_spo.store.records import InitScores, PromptRecord, TrackerRows
 from verl_spo.training.initial import Estimates, initial_tracker, tracker_of
 from verl_spo.training.pool import PromptPool
 
@@ -61,6 +64,20 @@ def test_scores_outside_the_range_are_refused(pool: PromptPool, tmp_path: Path) 
     file.write_text(json.dumps({"1+2": [7]}))
     with pytest.raises(RewardError, match=r"reward=7 for prompt 1\+2"):
         initial_tracker(SPOConfig(init="file", init_file=str(file)), pool)
+
+
+def test_of_an_earlier_run_counts_what_it_visited_or_scored(pool: PromptPool, tmp_path: Path) -> None:
+    url, none = f"sqlite:///{tmp_path}/store.db", np.zeros(4)
+    values, visits = np.array([0.2, 0.9, 0.6, 0.7]), np.array([3, 0, 0, 0])
+    records = [PromptRecord(digest, "arithmetic", [], "") for digest in reversed(pool.digests)]
+    rows = TrackerRows(np.arange(4), values, 1 - values, none, visits, visits)
+    writer = open_writer(StoreConfig(url=url), info("math/old"), records, rows, None)
+    writer.add_init_scores(InitScores([1], [8], [7.0]))
+    writer.close("finished")
+    config = SPOConfig(init="run", init_run="math/old", init_n_eff=5.0, store=StoreConfig(url=url))
+    tracker = initial_tracker(config, pool)
+    assert tracker.value() == pytest.approx([0.5, 0.5, 0.9, 0.2])
+    assert tracker.n_eff() == pytest.approx([1.0, 1.0, 5.0, 5.0])
 
 
 def test_a_run_that_is_not_there_is_named(pool: PromptPool, tmp_path: Path) -> None:
