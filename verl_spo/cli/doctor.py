@@ -65,5 +65,5 @@ def _platform() -> str:
 
 
 def _database(url: str) -> str:
-    check_writable(url)
+    check_writable(url, make=False)
     return mask(url)

@@ -85,15 +85,18 @@ def open_reading_engine(url: str) -> Engine:
     return engine
 
 
-def check_writable(url: str) -> None:
-    """Make sure that a run could be written now, and leave nothing behind: of a SQLite file that is yet to be made, the
-    place is looked at.
+def check_writable(url: str, make: bool = True) -> None:
+    """Make sure that a run could be written now.
+
+    Args:
+        url: Where to.
+        make: Whether a SQLite file that is not there is made, with its schema; if not, only its place is looked at.
 
     Raises:
         StoreError: It could not, and why.
     """
     parsed = parse(url)
-    if is_sqlite(parsed) and not sqlite_path(parsed).exists():
+    if not make and is_sqlite(parsed) and not sqlite_path(parsed).exists():
         _check_sqlite_writable(sqlite_path(parsed))
         return
     engine = open_engine(url)

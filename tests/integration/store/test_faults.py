@@ -360,10 +360,11 @@ def test_a_database_on_a_read_only_disk_can_be_read(small_disk: Path) -> None:
         assert queries.run(reader, "demo/spo").run.last_step == 1
 
 
+@pytest.mark.parametrize("make", [True, False])
 @pytest.mark.parametrize("place", ["missing/store.db", ""])
-def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path, place: str) -> None:
+def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path, place: str, make: bool) -> None:
     with pytest.raises(StoreError, match=r"does not exist|is a folder"):
-        check_writable(f"sqlite:///{tmp_path}/{place}")
+        check_writable(f"sqlite:///{tmp_path}/{place}", make)
 
 
 def test_a_network_file_system_gets_no_write_ahead_log(

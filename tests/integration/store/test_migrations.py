@@ -73,13 +73,13 @@ def test_upgrading_what_is_up_to_date_changes_nothing(database_url: str) -> None
 
 
 def test_a_new_sqlite_file_is_made_and_migrated(sqlite_url: str) -> None:
-    open_engine(sqlite_url).dispose()
+    check_writable(sqlite_url)
     with open_reader(sqlite_url) as reader:
         assert queries.runs(reader) == []
 
 
-def test_a_check_makes_no_file(sqlite_url: str, tmp_path: Path) -> None:
-    check_writable(sqlite_url)
+def test_a_check_that_is_to_make_no_file_makes_none(sqlite_url: str, tmp_path: Path) -> None:
+    check_writable(sqlite_url, make=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -129,7 +129,7 @@ def test_reading_what_does_not_exist_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_migrations_are_found_from_any_folder(tmp_path: Path) -> None:
-    code = "from verl_spo.store.engine import open_engine; open_engine('sqlite:///here.db')"
+    code = "from verl_spo.store.engine import check_writable; check_writable('sqlite:///here.db')"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert (tmp_path / "here.db").is_file()
 
