@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,10 @@ from verl_spo.store.spool import spool_path
 from verl_spo.store.urls import parse
 
 WAIT_S = 60.0
+
+OUTAGE_S = 60.0
+STEP_S = 0.2
+"""Pace of training while the database is away."""
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +107,27 @@ def test_postgres_stops_in_mid_run_and_starts_again(own_postgres: PostgresServer
         writer.flush(WAIT_S)
         assert writer.queue_depth == 0
     writer.close("finished")
+    assert_complete(url, training)
+
+
+@pytest.mark.slow
+def test_postgres_is_away_for_a_minute_while_training_goes_on(own_postgres: PostgresServer) -> None:
+    url = own_postgres.new_database()
+    migrate(url)
+    training = Training()
+    writer = start(url, training)
+    submit(writer, training, 20)
+    writer.flush()
+    own_postgres.stop()
+    back_at = time.monotonic() + OUTAGE_S
+    while time.monotonic() < back_at:
+        submit(writer, training, 1)
+        time.sleep(STEP_S)
+    wait_until_spooled(writer)
+    assert writer.queue_depth == 2 * (training.step - 20)
+    own_postgres.start()
+    submit(writer, training, 20)
+    writer.close("finished", WAIT_S)
     assert_complete(url, training)
 
 
