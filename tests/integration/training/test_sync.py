@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from verl_spo.training import checkpoint
 
 pytestmark = pytest.mark.verl
 
-STEPS = ("trainer.total_training_steps=6", "trainer.save_freq=3")
+STEPS = ("trainer.total_training_steps=6", "trainer.save_freq=2")
 
 
 def last_step(run_dir: Path, run: str) -> int:
@@ -41,6 +42,22 @@ def outcomes(run_dir: Path, run: str) -> dict[int, list[tuple]]:
     return {step: sorted(rows) for step, rows in sorted(found.items())}
 
 
+def saved_step(run_dir: Path, name: str) -> int | None:
+    """The checkpoint that a resume starts from."""
+    latest = run_dir / "checkpoints" / name / "latest_checkpointed_iteration.txt"
+    return int(latest.read_text()) if latest.is_file() else None
+
+
+def logged_step(run_dir: Path, run: str) -> int:
+    """The last step that is over: what comes next is generation."""
+    try:
+        with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
+            page = queries.metric_series(reader, [queries.run(reader, run).run.id], ["timing_s/step"])
+            return int(page.series[0].steps[-1]) if page.series else 0
+    except StoreError:
+        return 0
+
+
 def kill_with_all_it_started(process: subprocess.Popen[str]) -> None:
     """SIGKILL, as a machine that loses power would: nobody cleans up."""
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
@@ -49,29 +66,65 @@ def kill_with_all_it_started(process: subprocess.Popen[str]) -> None:
     psutil.wait_procs(family)
 
 
-def test_a_killed_run_resumes_bit_for_bit(
+def kill_when(reached: Callable[[Path], bool], process: subprocess.Popen[str], run_dir: Path) -> None:
+    wait_until(lambda: reached(run_dir) or process.poll() is not None, timeout=300, every=0.02)
+    assert process.poll() is None, (run_dir / "cut.log").read_text()[-4000:]
+    kill_with_all_it_started(process)
+
+
+def assert_sound(run_dir: Path) -> None:
+    """The database opens clean."""
+    with sqlite3.connect(run_dir / "verl_spo.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def assert_same_checkpoint(run_dir: Path, step: int) -> None:
+    folders = [run_dir / "checkpoints" / name / f"global_step_{step}" for name in ("whole", "cut")]
+    whole, cut = (checkpoint.load(folder, f"arithmetic/{folder.parent.name}") for folder in folders)
+    assert whole.arrays.keys() == cut.arrays.keys()
+    for name in whole.arrays:
+        assert np.array_equal(whole.arrays[name], cut.arrays[name]), name
+    assert whole.values == cut.values
+
+
+KILLS: tuple[Callable[[Path], bool], ...] = (
+    # While verl writes its part of the first checkpoint, after ours.
+    lambda run_dir: (run_dir / "checkpoints/cut/global_step_2/spo").is_dir(),
+    # In the generation of step 4.
+    lambda run_dir: logged_step(run_dir, "arithmetic/cut") >= 3,
+    # When step 5 has updated the policy, while the weights go to vLLM.
+    lambda run_dir: last_step(run_dir, "arithmetic/cut") >= 5,
+)
+
+
+def test_a_run_that_is_killed_again_and_again_resumes_bit_for_bit(
     run_dir: Path, train: Callable[..., int], start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     """With `kl`, which has the most to remember."""
     train("whole", *STEPS)
-    process = start("cut", *STEPS)
-    wait_until(lambda: last_step(run_dir, "arithmetic/cut") >= 4 or process.poll() is not None, timeout=300)
-    assert process.poll() is None, (run_dir / "cut.log").read_text()[-4000:]
-    kill_with_all_it_started(process)
+    whole = outcomes(run_dir, "arithmetic/whole")
+    assert list(whole) == [1, 2, 3, 4, 5, 6]
+    resumed: list[int | None] = [None]
+    for reached in KILLS:
+        kill_when(reached, start("cut", *STEPS), run_dir)
+        assert_sound(run_dir)
+        done = range(1, last_step(run_dir, "arithmetic/cut") + 1)
+        assert outcomes(run_dir, "arithmetic/cut") == {step: whole[step] for step in done}
+        resumed.append(saved_step(run_dir, "cut"))
+        if resumed[-1] is not None:
+            assert_same_checkpoint(run_dir, resumed[-1])
     train("cut", *STEPS)
 
-    folders = [run_dir / "checkpoints" / name / "global_step_6" for name in ("whole", "cut")]
-    whole, cut = (checkpoint.load(folder, f"arithmetic/{folder.parent.name}") for folder in folders)
-    for name in whole.arrays:
-        assert np.array_equal(whole.arrays[name], cut.arrays[name]), name
-    assert whole.values == cut.values
-    assert outcomes(run_dir, "arithmetic/whole") == outcomes(run_dir, "arithmetic/cut")
-    assert list(outcomes(run_dir, "arithmetic/cut")) == [1, 2, 3, 4, 5, 6]
-    rewards = [reward for rows in outcomes(run_dir, "arithmetic/cut").values() for _, reward, _, _ in rows]
-    assert 0 < np.mean(rewards) < 1
+    assert outcomes(run_dir, "arithmetic/cut") == whole
+    assert_same_checkpoint(run_dir, 6)
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
-        attempts = queries.run(reader, "arithmetic/cut").attempts
-    assert [(each.resumed_from, each.kept_through) for each in attempts] == [(None, 3), (3, None)]
+        found = queries.run(reader, "arithmetic/cut")
+        tracker = queries.tracker(reader, found.run.id)
+    assert [attempt.resumed_from for attempt in found.attempts] == resumed
+    assert tracker.visits.sum() == 6 * 16
+    rewards = [reward for rows in whole.values() for _, reward, _, _ in rows]
+    assert 0 < np.mean(rewards) < 1
 
 
 def test_weights_stay_in_sync_and_metrics_reach_the_store(run_dir: Path, train: Callable[..., int]) -> None:
