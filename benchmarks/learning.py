@@ -1,6 +1,7 @@
 """Does it learn, and better than what? Every method at equal numbers of trajectories, over many seeds.
 
-    python benchmarks/learning.py lab [--setting NAME ...] [--seeds 10]
+    python benchmarks/learning.py lab [--setting NAME ...] [--seeds 0 1 ...]
+    python benchmarks/learning.py verl [--seeds 0 1 ...]
     python benchmarks/learning.py tables
 
 Two tiers share the mathematics (`verl_spo.core`), the prompts and the model: `lab` is a plain torch loop, cheap enough
@@ -11,28 +12,31 @@ skip the runs that are already there. `tables` writes what stands between the ma
 import argparse
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 import report
 import rows
+import settings
 import torch
 from curves import curves
-from lab.loop import Setting, run
+from lab import loop
+from lab.loop import Setting
 from lab.methods import Variant
-from lab.settings import SETTINGS
 from lab.task import Task, make_task
+from real import trial
+from rows import Row
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from verl_spo.data.arithmetic import make_prompt_set
+from verl_spo.data.arithmetic import make_prompt_set, write_prompt_set
 from verl_spo.data.recipe import Recipe
 from verl_spo.data.tiny_model import is_current, make_tiny_model, read_card
 
 REPOSITORY = Path(__file__).parent.parent
-LAB_RESULTS = rows.RESULTS / "learning_lab.json"
+OUTPUTS = REPOSITORY / "outputs"
 DOCUMENT = REPOSITORY / "docs" / "learning.md"
-MODELS = REPOSITORY / "outputs" / "lab"
+Tables = Mapping[Setting, Sequence[Variant]]
 
 
 def main() -> None:
@@ -40,9 +44,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     lab = commands.add_parser("lab", help="run the lab tier")
-    lab.add_argument("--setting", nargs="*", choices=[setting.name for setting in SETTINGS], help="default: all")
+    lab.add_argument("--setting", nargs="*", choices=[setting.name for setting in settings.LAB], help="default: all")
     lab.add_argument("--seeds", type=int, nargs="*", default=list(range(10)), help="default: 0 to 9")
     lab.set_defaults(command=lambda given: run_lab(given.setting, given.seeds))
+    verl = commands.add_parser("verl", help="run the verl tier")
+    verl.add_argument("--seeds", type=int, nargs="*", default=list(range(3)), help="default: 0 to 2")
+    verl.set_defaults(command=lambda given: run_missing("verl", settings.VERL, given.seeds, run_verl))
     tables = commands.add_parser("tables", help="write the tables and plots of docs/learning.md")
     tables.set_defaults(command=lambda given: write_tables())
     given = parser.parse_args()
@@ -50,48 +57,74 @@ def main() -> None:
 
 
 def run_lab(names: Sequence[str] | None, seeds: Sequence[int]) -> None:
-    """Run whatever is missing; all lines of a seed before the next seed, so that an unfinished table is balanced."""
+    """Run what is missing of the lab tier."""
     torch.set_num_threads(1)
-    for setting, variants in SETTINGS.items():
-        if names is None or setting.name in names:
-            task = lab_task(setting.pool)
-            for seed, variant in missing(setting, variants, seeds, task.policy_digest):
-                run_one(task, setting, variant, seed)
+    chosen = {setting: lines for setting, lines in settings.LAB.items() if names is None or setting.name in names}
+    run_missing("lab", chosen, seeds, loop.run)
+
+
+def run_verl(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
+    """One run of the verl tier, in a folder of its own under outputs/."""
+    data = OUTPUTS / "verl" / f"pool-{setting.pool}"
+    write_prompt_set(make_prompt_set(train=setting.pool), data)
+    name = "-".join([setting.name, *filter(None, line_of(variant)), str(seed)]).replace(" ", "-")
+    return trial.run(
+        task, setting, variant, seed, trial.Files(model_folder(setting.pool), data, OUTPUTS / "verl" / name)
+    )
+
+
+def run_missing(
+    tier: str, tables: Tables, seeds: Sequence[int], run: Callable[[Task, Setting, Variant, int], Row]
+) -> None:
+    """Make and keep what is missing; all lines of a seed before the next seed, so that a table is always balanced."""
+    path = results(tier)
+    for setting, variants in tables.items():
+        task = make_or_load_task(setting.pool)
+        for seed, variant in missing(path, setting, variants, seeds, task.policy_digest):
+            started = time.monotonic()
+            row = run(task, setting, variant, seed)
+            rows.add(path, row)
+            print(
+                f"{tier}, {setting.name}, seed {seed}, {' '.join(filter(None, row.line))}: area {row.area:.3f}, "
+                f"final {row.final:.3f} ({time.monotonic() - started:.0f} s)",
+                flush=True,
+            )
+
+
+def results(tier: str) -> Path:
+    """The file of a tier's rows."""
+    return rows.RESULTS / f"learning_{tier}.json"
 
 
 def missing(
-    setting: Setting, variants: Sequence[Variant], seeds: Sequence[int], policy: str
+    path: Path, setting: Setting, variants: Sequence[Variant], seeds: Sequence[int], policy: str
 ) -> list[tuple[int, Variant]]:
-    """The runs of a setting that the results do not have yet.
+    """The runs of a setting that a result file does not have yet.
 
     Raises:
         ValueError: There are rows from another starting policy.
     """
-    known = [row for row in rows.load([LAB_RESULTS]) if row.setting == setting.name]
+    known = [row for row in rows.load([path]) if row.setting == setting.name]
     if others := {row.policy for row in known} - {policy}:
-        raise ValueError(f"{LAB_RESULTS}: has runs from the model {others}, this is {policy}; move the file away")
-    there = {(row.seed, *row.line) for row in known}
-    lines = [(variant, (variant.method, variant.retention, variant.normalization)) for variant in variants]
-    return [(seed, variant) for seed in seeds for variant, line in lines if (seed, *line) not in there]
+        raise ValueError(f"{path}: has runs from the model {others}, this is {policy}; move the file away")
+    there = {(row.seed, row.line) for row in known}
+    return [(seed, variant) for seed in seeds for variant in variants if (seed, line_of(variant)) not in there]
 
 
-def run_one(task: Task, setting: Setting, variant: Variant, seed: int) -> None:
-    """Make one run and keep its row."""
-    started = time.monotonic()
-    row = run(task, setting, variant, seed)
-    rows.add(LAB_RESULTS, row)
-    name = " ".join(filter(None, row.line))
-    print(
-        f"{setting.name}, seed {seed}, {name}: area {row.area:.3f}, final {row.final:.3f} "
-        f"({time.monotonic() - started:.0f} s)",
-        flush=True,
-    )
+def line_of(variant: Variant) -> report.Line:
+    """Which line of its table a variant makes."""
+    return variant.method, variant.retention, variant.normalization
+
+
+def model_folder(pool: int) -> Path:
+    """Where the starting policy for so many prompts is kept."""
+    return OUTPUTS / "lab" / f"pool-{pool}"
 
 
 @functools.cache
-def lab_task(pool: int) -> Task:
+def make_or_load_task(pool: int) -> Task:
     """The demo's prompts and model, or more of the same; models are kept under outputs/."""
-    prompts, folder = make_prompt_set(train=pool), MODELS / f"pool-{pool}"
+    prompts, folder = make_prompt_set(train=pool), model_folder(pool)
     if not is_current(folder, prompts, Recipe()):
         print(f"training the starting policy for {pool} prompts ...", flush=True)
         make_tiny_model(prompts).save(folder)

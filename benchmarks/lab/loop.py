@@ -10,6 +10,7 @@ from lab.methods import Variant, make_method
 from lab.policy import Policy
 from lab.task import Task
 from lab.update import update
+from verl_spo.core.advantage import no_signal_share
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
     policy = task.policy()
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=setting.lr, weight_decay=0.01)
     method = make_method(variant, task.size, setting.batch, policy, seed)
-    curve = [_look(task, policy, 0)]
+    curve = [look(task, policy, 0)]
     idle, rewarded = [], []
     for step in range(1, setting.steps + 1):
         slots = method.draw(setting.batch)
@@ -47,10 +48,10 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
         rewards = task.rewards(slots, samples.tokens)
         advantages = method.advantages(step, slots, samples, rewards)
         method.published(update(policy, optimizer, samples, advantages, generator))
-        idle.append(float(np.mean(np.abs(advantages) < 1e-6)))
+        idle.append(no_signal_share(advantages))
         rewarded.append(float(rewards.mean()))
         if step % setting.evaluate_every == 0 or step == setting.steps:
-            curve.append(_look(task, policy, step))
+            curve.append(look(task, policy, step))
     return Row.from_curve(
         curve,
         setting.batch,
@@ -70,6 +71,6 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
     )
 
 
-def _look(task: Task, policy: Policy, step: int) -> tuple[int, float, float]:
+def look(task: Task, policy: Policy, step: int) -> tuple[int, float, float]:
     """A point of the curve: expected reward over the pool and validation accuracy."""
     return step, float(policy.success_rates(task.pool).mean()), float(policy.success_rates(task.validation).mean())

@@ -7,7 +7,7 @@ import numpy as np
 
 from lab.policy import Policy, Samples, Tokens, mean_change
 from verl_spo.config import SPOConfig
-from verl_spo.core.advantage import normalize
+from verl_spo.core.advantage import explained_variance, normalize
 from verl_spo.core.arrays import FloatArray, IntArray
 from verl_spo.core.retention import make_retention, update_drift
 from verl_spo.core.sampling import PromptSampler
@@ -113,7 +113,7 @@ class SPO:
         self._sampler = PromptSampler(pool_size, options.sampling, options.epsilon, options.gamma, seed=options.seed)
         self._previous = _Previous(pool_size)
         self._baselines: FloatArray = np.empty(0)
-        self._seen: dict[str, list[float]] = {"rho": [], "kl": [], "drift": [], "squared_error": []}
+        self._seen: dict[str, list[float]] = {"rho": [], "kl": [], "drift": [], "explained_variance": []}
 
     def draw(self, n: int) -> IntArray:
         slots = self._sampler.draw(n, self._tracker, self._retention.clock)
@@ -128,7 +128,8 @@ class SPO:
             self._previous.keep(slots, samples)
             self._seen["kl"].extend(change[~np.isnan(change)])
         self._seen["rho"].append(float(rho.mean()))
-        self._seen["squared_error"].append(float(((rewards - self._baselines) ** 2).mean()))
+        if rewards.any() and not rewards.all():
+            self._seen["explained_variance"].append(explained_variance(rewards, self._baselines))
         baselines = self._baselines if self._use_baseline else 0.0
         return normalize(rewards - baselines, samples.tokens.lengths, self._options.normalization)
 

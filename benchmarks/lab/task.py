@@ -45,9 +45,10 @@ class Task:
         """Prompts in the pool."""
         return len(self.answers)
 
-    def policy(self) -> Policy:
-        """A fresh copy of the starting policy."""
-        return Policy(copy.deepcopy(self.model), self.tokenizer.eos_token_id, MAX_ANSWER_TOKENS)
+    def policy(self, model: Any = None) -> Policy:
+        """A policy of the given model; by default a fresh copy of the starting policy."""
+        chosen = copy.deepcopy(self.model) if model is None else model
+        return Policy(chosen, self.tokenizer.eos_token_id, MAX_ANSWER_TOKENS)
 
     def rewards(self, slots: IntArray, responses: Tokens) -> FloatArray:
         """1 for a right response, otherwise 0, (n,)."""

@@ -7,6 +7,8 @@ from verl_spo.core.arrays import FloatArray, as_floats
 from verl_spo.errors import ConfigError
 
 _EPSILON = 1e-8
+# An advantage this small moves nothing.
+_NO_SIGNAL = 1e-6
 
 
 def normalize(advantages: ArrayLike, lengths: ArrayLike, how: str) -> FloatArray:
@@ -53,3 +55,24 @@ def _standardize(values: FloatArray, weights: FloatArray) -> FloatArray:
     deviation = np.sqrt((weights * centred**2).sum() / (total - 1))
     standardized: FloatArray = centred / (deviation + _EPSILON)
     return standardized
+
+
+def explained_variance(rewards: ArrayLike, baselines: ArrayLike) -> float:
+    """Share of the rewards' variance that the baselines take away: 1 at best, 0 for what the batch's mean would do.
+
+    Args:
+        rewards: (n,).
+        baselines: (n,).
+
+    Returns:
+        At most 1; negative for baselines that do harm; NaN where rewards do not vary.
+    """
+    outcomes = as_floats(rewards)
+    spread = outcomes.var() if outcomes.size else 0.0
+    return float(1.0 - (outcomes - as_floats(baselines)).var() / spread) if spread else float("nan")
+
+
+def no_signal_share(advantages: ArrayLike) -> float:
+    """Share of trajectories that teach nothing, their advantage being 0, in [0, 1]; NaN for an empty batch."""
+    values = as_floats(advantages)
+    return float((np.abs(values) < _NO_SIGNAL).mean()) if values.size else float("nan")

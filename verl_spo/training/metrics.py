@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from verl_spo.core.advantage import explained_variance, no_signal_share
 from verl_spo.training.session import Completion, Session
 
 PERCENTILES = (10, 50, 90)
@@ -25,6 +26,7 @@ def step_metrics(
         "spo/p_hats": completion.baselines.mean(),
         "spo/Neff": n_eff.mean(),
         "spo/rho": completion.rho.mean(),
+        "spo/no_signal": no_signal_share(completion.advantages),
         "spo/failed": failed,
         "spo/pool/value": session.histogram.mean,
         "spo/pool/visited": session.tracker.n_visited / session.tracker.size,
@@ -33,6 +35,8 @@ def step_metrics(
         **_distribution("spo/adv_after_norm", completion.advantages),
         **session.retention.metrics(),
     }
+    if completion.rewards.var() > 0:
+        metrics["spo/explained_variance"] = explained_variance(completion.rewards, completion.baselines)
     if np.isfinite(completion.kl).any():
         metrics["spo/D"] = np.nanmean(completion.kl)
     if drift is not None and np.isfinite(drift):

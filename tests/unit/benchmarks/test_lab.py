@@ -4,9 +4,9 @@ import torch
 from lab.loop import Setting, run
 from lab.methods import GRPO, Epochs, Variant, make_method
 from lab.policy import Samples, Tokens, append, mean_change, pad_left
-from lab.settings import SETTINGS
 from lab.task import make_task
 from lab.update import policy_loss, update
+from settings import LAB
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from verl_spo.data.arithmetic import make_prompt_set
@@ -116,7 +116,7 @@ def test_groups_compare_responses_to_one_prompt():
     assert advantages[15] == pytest.approx(0.875 / np.sqrt(1 / 8), rel=1e-4)
 
 
-@pytest.mark.parametrize("variant", sorted({v for variants in SETTINGS.values() for v in variants}, key=str))
+@pytest.mark.parametrize("variant", sorted({v for variants in LAB.values() for v in variants}, key=str))
 def test_every_line_of_every_table_runs_and_counts_its_extra_passes(task, variant):
     setting = Setting("test", batch=16, steps=3, evaluate_every=2)
     row = run(task, setting, variant, seed=1)

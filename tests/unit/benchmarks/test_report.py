@@ -106,12 +106,12 @@ def test_tables_replace_what_stands_between_their_marks():
         between_marks(document, "lab other", "new")
 
 
-def test_runs_that_are_there_are_not_made_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(learning, "LAB_RESULTS", tmp_path / "learning_lab.json")
+def test_runs_that_are_there_are_not_made_again(tmp_path):
+    path = tmp_path / "learning_lab.json"
     variants, setting = (Variant("grpo"), Variant("spo", "kl", "trajectory")), Setting("default")
-    rows.add(learning.LAB_RESULTS, ROW)
-    rows.add(learning.LAB_RESULTS, replace(GRPO, setting="another"))
+    rows.add(path, ROW)
+    rows.add(path, replace(GRPO, setting="another"))
     expected = [(0, variants[0]), (1, variants[0]), (1, variants[1])]
-    assert learning.missing(setting, variants, [0, 1], "random") == expected
+    assert learning.missing(path, setting, variants, [0, 1], "random") == expected
     with pytest.raises(ValueError, match="random"):
-        learning.missing(setting, variants, [0, 1], "trained")
+        learning.missing(path, setting, variants, [0, 1], "trained")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verl_spo.config import NORMALIZATIONS
-from verl_spo.core.advantage import normalize
+from verl_spo.core.advantage import explained_variance, no_signal_share, normalize
 from verl_spo.errors import ConfigError
 
 trajectories = st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 5000)), max_size=40)
@@ -68,3 +68,22 @@ def test_the_result_is_float64(dtype):
 def test_an_unknown_normalization_is_refused_by_name():
     with pytest.raises(ConfigError, match="group"):
         normalize([1.0], [1], "group")
+
+
+def test_explained_variance_by_hand():
+    rewards = [0.0, 0.0, 1.0, 1.0]
+    assert explained_variance(rewards, rewards) == 1.0
+    assert explained_variance(rewards, [0.7] * 4) == pytest.approx(0.0)
+    # Residuals 0, 0.5, 0.5, 0: variance 1/16 of rewards' 1/4.
+    assert explained_variance(rewards, [0.0, -0.5, 0.5, 1.0]) == pytest.approx(0.75)
+    assert explained_variance(rewards, [1.0, 1.0, 0.0, 0.0]) < 0
+
+
+@pytest.mark.parametrize("rewards", [[], [1.0], [0.0, 0.0]])
+def test_rewards_that_do_not_vary_cannot_be_explained(rewards):
+    assert np.isnan(explained_variance(rewards, [0.5] * len(rewards)))
+
+
+def test_no_signal_counts_advantages_of_zero():
+    assert no_signal_share([0.0, 1e-9, 0.5, -0.5]) == 0.5
+    assert np.isnan(no_signal_share([]))

@@ -1,4 +1,4 @@
-"""What the lab runs: settings, one table each, and the lines of their tables."""
+"""What is run: settings, one table each, and the lines of their tables."""
 
 from lab.loop import Setting
 from lab.methods import Variant
@@ -16,7 +16,7 @@ _ABLATIONS = (
 _RETENTIONS_ALONE = tuple(Variant("spo", retention, "trajectory") for retention in RETENTIONS)
 
 # Every method at the learning rate of the demo; then where drift does not saturate, and in a pool 32 times the batch.
-SETTINGS: dict[Setting, tuple[Variant, ...]] = {
+LAB: dict[Setting, tuple[Variant, ...]] = {
     Setting("default"): (*_BASELINES, *_SPO, *_ABLATIONS),
     Setting("lr 1e-4", lr=1e-4): (*_BASELINES, *_RETENTIONS_ALONE),
     Setting("lr 3e-5", lr=3e-5): (*_BASELINES, *_RETENTIONS_ALONE),
@@ -24,5 +24,15 @@ SETTINGS: dict[Setting, tuple[Variant, ...]] = {
         *_BASELINES,
         *_RETENTIONS_ALONE,
         Variant("spo", "event, published step", "trajectory"),
+    ),
+}
+
+# Real verl and vLLM: the recipes' own settings.
+VERL: dict[Setting, tuple[Variant, ...]] = {
+    Setting("default", steps=100): (
+        Variant("grpo"),
+        Variant("spo", "kl", "trajectory"),
+        Variant("spo", "drift", "trajectory"),
+        Variant("spo", "event", "token"),
     ),
 }
