@@ -108,6 +108,7 @@ def one_step(
         lengths=rng.integers(1, 8192, batch),
         versions=np.full(batch, step - 1),
         kl=rng.exponential(0.05, batch),
+        energies=np.full(batch, np.nan),
     )
     with watch.lap("complete"):
         completion = session.complete(outcomes, step)

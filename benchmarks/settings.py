@@ -8,6 +8,12 @@ NORMALIZATIONS = ("trajectory", "token", "none")
 
 _BASELINES = (Variant("grpo"), Variant("reinforce++"))
 _SPO = tuple(Variant("spo", retention, how) for retention in RETENTIONS for how in NORMALIZATIONS)
+# The retention matters little here: two of them show that.
+_OPTIMAL = (
+    Variant("spo, optimal baseline", "kl", "none"),
+    Variant("spo, optimal baseline", "drift", "none"),
+    Variant("reinforce, optimal baseline"),
+)
 _ABLATIONS = (
     Variant("spo", "event, published step", "trajectory"),
     Variant("spo, no baseline", "kl", "trajectory"),
@@ -17,7 +23,7 @@ _RETENTIONS_ALONE = tuple(Variant("spo", retention, "trajectory") for retention 
 
 # Every method at the learning rate of the demo; then where drift does not saturate, and in a pool 32 times the batch.
 LAB: dict[Setting, tuple[Variant, ...]] = {
-    Setting("default"): (*_BASELINES, *_SPO, *_ABLATIONS),
+    Setting("default"): (*_BASELINES, *_SPO, *_OPTIMAL, *_ABLATIONS),
     Setting("lr 1e-4", lr=1e-4): (*_BASELINES, *_RETENTIONS_ALONE),
     Setting("lr 3e-5", lr=3e-5): (*_BASELINES, *_RETENTIONS_ALONE),
     Setting("pool 4096", pool=4096): (
@@ -34,5 +40,6 @@ VERL: dict[Setting, tuple[Variant, ...]] = {
         Variant("spo", "kl", "trajectory"),
         Variant("spo", "drift", "trajectory"),
         Variant("spo", "event", "token"),
+        Variant("spo, optimal baseline", "kl", "none"),
     ),
 }

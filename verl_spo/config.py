@@ -11,6 +11,7 @@ from typing import Any
 
 from verl_spo.errors import ConfigError
 
+BASELINES = ("value", "optimal")
 RETENTIONS = ("kl", "constant", "event", "drift")
 NORMALIZATIONS = ("trajectory", "token", "none")
 SAMPLINGS = ("prioritized", "uniform")
@@ -48,6 +49,8 @@ class SPOConfig:
     """SPO's options, beside verl's own.
 
     Attributes:
+        baseline: What is subtracted from a reward: the `value` v_hat ([SPO] section 4) or the `optimal` baseline, which
+            leaves the least variance in the gradient (core/baseline.py); that wants normalization=none.
         retention: How evidence ages: `kl` ([SPO] section 4), `constant`, `event` ([SPO++] section 2.2) or `drift`.
         rho: Retention of one observation (`constant`) or of one policy event (`event`), in (0, 1].
         rho_min: Lowest retention of `kl` and `drift`, in (0, 1): window 1 / (1 - rho_min) observations.
@@ -78,6 +81,7 @@ class SPOConfig:
         store: Where the history goes.
     """
 
+    baseline: str = "value"
     retention: str = "kl"
     rho: float = 0.875
     rho_min: float = 0.875
@@ -109,6 +113,7 @@ class SPOConfig:
 
     def __post_init__(self) -> None:
         self._check_choices()
+        self._check_baseline()
         self._check_retention()
         self._check_sampling()
         self._check_init()
@@ -118,6 +123,7 @@ class SPOConfig:
 
     def _check_choices(self) -> None:
         choices = {
+            "baseline": BASELINES,
             "retention": RETENTIONS,
             "normalization": NORMALIZATIONS,
             "sampling": SAMPLINGS,
@@ -127,6 +133,13 @@ class SPOConfig:
         for name, allowed in choices.items():
             value = getattr(self, name)
             _require(name, value, value in allowed, f"one of {', '.join(allowed)}")
+
+    def _check_baseline(self) -> None:
+        how = self.normalization
+        _require(
+            "normalization", how, self.baseline != "optimal" or how == "none",
+            "none with spo.baseline=optimal, which centring the advantages would undo",
+        )  # fmt: skip
 
     def _check_retention(self) -> None:
         _require("rho", self.rho, 0 < self.rho <= 1, "in (0, 1]")

@@ -9,6 +9,7 @@ from lab.policy import Policy, Samples, Tokens, mean_change
 from verl_spo.config import SPOConfig
 from verl_spo.core.advantage import explained_variance, normalize
 from verl_spo.core.arrays import FloatArray, IntArray
+from verl_spo.core.baseline import gradient_energy, make_baseline
 from verl_spo.core.retention import make_retention, update_drift
 from verl_spo.core.sampling import PromptSampler
 from verl_spo.core.tracker import ValueTracker
@@ -21,7 +22,8 @@ class Variant:
     """One line of the tables.
 
     Attributes:
-        method: `spo`, `spo, no baseline`, `spo, uniform sampling`, `grpo` or `reinforce++`.
+        method: `spo`, `spo, optimal baseline`, `spo, no baseline`, `spo, uniform sampling`, `grpo`, `reinforce++` or
+            `reinforce, optimal baseline`.
         retention: SPO's, or `event, published step`; None for the others.
         normalization: SPO's; None for the others.
     """
@@ -29,6 +31,16 @@ class Variant:
     method: str
     retention: str | None = None
     normalization: str | None = None
+
+    @property
+    def is_spo(self) -> bool:
+        """Whether it is SPO, whole or in part."""
+        return self.method.startswith("spo")
+
+    @property
+    def baseline(self) -> str:
+        """SPO's option."""
+        return "optimal" if "optimal baseline" in self.method else "value"
 
 
 class Method(Protocol):
@@ -103,12 +115,22 @@ class Reinforce:
         return {}
 
 
+class OptimalReinforce(Reinforce):
+    """REINFORCE with one baseline for all prompts: the one that leaves the least variance in the batch's gradient."""
+
+    def advantages(self, step: int, slots: IntArray, samples: Samples, rewards: FloatArray) -> FloatArray:
+        weights = energies(samples)
+        advantages: FloatArray = rewards - (weights * rewards).sum() / weights.sum()
+        return advantages
+
+
 class SPO:
     """SPO on `verl_spo.core`, as `options` ask; without the baseline the tracker only chooses prompts."""
 
     def __init__(self, options: SPOConfig, pool_size: int, batch_size: int, policy: Policy, use_baseline: bool) -> None:
         self._options, self._policy, self._use_baseline = options, policy, use_baseline
         self._tracker = ValueTracker.from_value(pool_size, options.prior, options.prior_n_eff)
+        self._baseline = make_baseline(options.baseline, options.prior, batch_size)
         self._retention = make_retention(options, pool_size, batch_size)
         self._sampler = PromptSampler(pool_size, options.sampling, options.epsilon, options.gamma, seed=options.seed)
         self._previous = _Previous(pool_size)
@@ -117,12 +139,13 @@ class SPO:
 
     def draw(self, n: int) -> IntArray:
         slots = self._sampler.draw(n, self._tracker, self._retention.clock)
-        self._baselines = self._tracker.value(slots)
+        self._baselines = self._baseline.at(self._tracker.value(slots))
         return slots
 
     def advantages(self, step: int, slots: IntArray, samples: Samples, rewards: FloatArray) -> FloatArray:
         change = self._previous.change(slots, self._policy) if self._retention.needs_kl else None
         versions = np.full(slots.shape, step - 1)
+        self._baseline.observe(self._tracker.value(slots), rewards, energies(samples))
         rho = self._retention.observe(self._tracker, slots, rewards, versions, change, step)
         if change is not None:
             self._previous.keep(slots, samples)
@@ -140,6 +163,11 @@ class SPO:
 
     def metrics(self) -> dict[str, float]:
         return {name: float(np.mean(values)) for name, values in self._seen.items() if values}
+
+
+def energies(samples: Samples) -> FloatArray:
+    """Gradient energy of each response, (n,)."""
+    return gradient_energy(samples.log_probs.numpy(), samples.tokens.mask.numpy())
 
 
 class _Previous:
@@ -183,13 +211,16 @@ def make_method(variant: Variant, pool_size: int, batch_size: int, policy: Polic
         return GRPO(pool_size, seed)
     if variant.method == "reinforce++":
         return Reinforce(pool_size, seed)
-    if not variant.method.startswith("spo"):
+    if variant.method == "reinforce, optimal baseline":
+        return OptimalReinforce(pool_size, seed)
+    if not variant.is_spo:
         raise ValueError(f"method={variant.method!r}: must be spo, grpo or reinforce++")
     retention, _, published = (variant.retention or "kl").partition(", ")
     options = SPOConfig(
         retention=retention,
         event_step="published" if published else "scaled",
         normalization=variant.normalization or "trajectory",
+        baseline=variant.baseline,
         sampling="uniform" if "uniform" in variant.method else "prioritized",
         seed=seed,
     )

@@ -84,9 +84,7 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int, files: Files)
         pool=task.size,
         lr=setting.lr,
         policy=task.policy_digest,
-        degenerate=degenerate_groups(files.rollouts)
-        if variant.method == "grpo"
-        else float(np.mean(logged["spo/no_signal"])),
+        degenerate=float(np.mean(logged["spo/no_signal"])) if variant.is_spo else degenerate_groups(files.rollouts),
         extra_logprob_passes=passes,
         metrics=means(logged),
     )
@@ -94,7 +92,7 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int, files: Files)
 
 def recipe_of(variant: Variant) -> str:
     """The recipe that trains a line of the table."""
-    return f"cpu/arithmetic_{variant.method}"
+    return "cpu/arithmetic_spo" if variant.is_spo else f"cpu/arithmetic_{variant.method}"
 
 
 def overrides(setting: Setting, variant: Variant, seed: int, files: Files) -> list[str]:
@@ -119,12 +117,13 @@ def overrides(setting: Setting, variant: Variant, seed: int, files: Files) -> li
         f"actor_rollout_ref.rollout.seed={seed}",
         f"data.seed={seed}",
     ]  # fmt: skip
-    if variant.method != "spo":
+    if not variant.is_spo:
         return given
     return [
         *given,
         override("spo.store.url", files.store),
         f"spo.seed={seed}",
+        f"spo.baseline={variant.baseline}",
         f"spo.retention={variant.retention}",
         f"spo.normalization={variant.normalization}",
     ]

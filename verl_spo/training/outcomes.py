@@ -6,6 +6,7 @@ import numpy as np
 import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 
+from verl_spo.core.baseline import gradient_energy
 from verl_spo.training.session import Outcomes
 
 
@@ -20,17 +21,20 @@ def uid_of(key: str) -> str:
     return _split(key)[0]
 
 
-def read_outcomes(batch: KVBatchMeta, policy_change: Mapping[str, float]) -> Outcomes:
+def read_outcomes(batch: KVBatchMeta, policy_change: Mapping[str, float], with_energies: bool) -> Outcomes:
     """Read a batch's rewards and lengths; a session of several outputs counts once, by its last output's reward.
 
     Args:
         batch: With rewards.
         policy_change: D by uid, where it was measured.
+        with_energies: Whether to read gradient energies too, from the log-probs of the policy that is to be updated.
     """
     rows = real_rows(batch)
-    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["response_mask"])
-    scores = _scores(batch)[rows]
-    tokens = data["response_mask"].to_padded_tensor(0).sum(dim=1).numpy()[rows]
+    mask = _read(batch, "response_mask")[rows]
+    scores, tokens = _sums(batch, "rm_scores")[rows], mask.sum(axis=1)
+    energies = (
+        gradient_energy(_read(batch, "old_log_probs")[rows], mask) if with_energies else np.full(len(rows), np.nan)
+    )
     versions = np.array([batch.tags[row]["min_global_steps"] for row in rows], dtype=np.int64)
     uids, first, session = np.unique([uid_of(batch.keys[row]) for row in rows], return_index=True, return_inverse=True)
     last = len(rows) - 1 - np.unique(session[::-1], return_index=True)[1]
@@ -40,20 +44,27 @@ def read_outcomes(batch: KVBatchMeta, policy_change: Mapping[str, float]) -> Out
         lengths=np.bincount(session, weights=tokens, minlength=len(uids)).astype(np.int64),
         versions=np.minimum.reduceat(versions, first) if len(uids) else versions,
         kl=np.array([policy_change.get(uid, np.nan) for uid in uids.tolist()], dtype=np.float64),
+        energies=np.bincount(session, weights=energies, minlength=len(uids)),
     )
 
 
 def read_session_rewards(batch: KVBatchMeta) -> tuple[list[str], np.ndarray]:
     """Each session's uid and reward, by its last output; a uid occurs once a session."""
     rows = {_split(batch.keys[row])[:2]: row for row in real_rows(batch)}
-    scores = _scores(batch)[list(rows.values())]
+    scores = _sums(batch, "rm_scores")[list(rows.values())]
     return [uid for uid, _ in rows], scores
 
 
-def _scores(batch: KVBatchMeta) -> np.ndarray:
-    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["rm_scores"])
-    scores: np.ndarray = data["rm_scores"].to_padded_tensor(0.0).double().sum(dim=1).numpy()
-    return scores
+def _read(batch: KVBatchMeta, field: str) -> np.ndarray:
+    """A field of all rows, (rows, tokens), padded with 0."""
+    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=[field])
+    values: np.ndarray = data[field].to_padded_tensor(0).numpy()
+    return values
+
+
+def _sums(batch: KVBatchMeta, field: str) -> np.ndarray:
+    sums: np.ndarray = _read(batch, field).sum(axis=1, dtype=np.float64)
+    return sums
 
 
 def _split(key: str) -> tuple[str, int, int]:

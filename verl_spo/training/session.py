@@ -13,6 +13,7 @@ import numpy as np
 
 from verl_spo.config import SPOConfig
 from verl_spo.core.advantage import normalize
+from verl_spo.core.baseline import make_baseline
 from verl_spo.core.histogram import ValueHistogram
 from verl_spo.core.retention import make_retention
 from verl_spo.core.rewards import RewardScale
@@ -29,7 +30,7 @@ class Dispatch:
     Attributes:
         uids: New identity of each request.
         slots: (n,) int64.
-        baselines: (n,) float64, v_hat at this moment.
+        baselines: (n,) float64, as they are at this moment.
     """
 
     uids: list[str]
@@ -47,6 +48,7 @@ class Outcomes:
         lengths: (n,) int64, tokens that the model generated.
         versions: (n,) int64, the oldest policy version that generated them.
         kl: (n,) nats a token, policy change on the prompt's previous response; NaN where there is none.
+        energies: (n,), gradient energy (core/baseline.py); NaN where the session's baseline does not need it.
     """
 
     uids: list[str]
@@ -54,6 +56,7 @@ class Outcomes:
     lengths: np.ndarray
     versions: np.ndarray
     kl: np.ndarray
+    energies: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Completion:
         lengths: Tokens that the model generated.
         versions: Policy versions.
         kl: Policy change on the previous response, NaN where unknown.
-        baselines: v_hat at dispatch.
+        baselines: Frozen at dispatch.
         raw_advantages: rewards - baselines.
         advantages: Normalized.
         rho: Retention that each observation met.
@@ -119,6 +122,7 @@ class Session:
     ) -> None:
         self.config = config
         self.tracker = tracker
+        self.baseline = make_baseline(config.baseline, config.prior, batch_size)
         self.retention = make_retention(config, pool_size=tracker.size, batch_size=batch_size)
         self.sampler = PromptSampler(
             tracker.size,
@@ -149,7 +153,7 @@ class Session:
             SPOError: Fewer than n prompts may be drawn.
         """
         slots = self.sampler.draw(n, self.tracker, self.retention.clock, self._blocked)
-        baselines = self.tracker.value(slots)
+        baselines = self.baseline.at(self.tracker.value(slots))
         uids = [self._new_uid() for _ in range(n)]
         self._in_flight.update(zip(uids, zip(slots.tolist(), baselines.tolist(), strict=True), strict=True))
         self._blocked[slots] = True
@@ -178,6 +182,7 @@ class Session:
         rewards = self.scale_rewards(outcomes.rewards[order], slots)
         lengths, versions, kl = outcomes.lengths[order], outcomes.versions[order], outcomes.kl[order]
         advantages = normalize(rewards - baselines, lengths, self.config.normalization)
+        self.baseline.observe(self.tracker.value(slots), rewards, outcomes.energies[order])
         rho = self.retention.observe(self.tracker, slots, rewards, versions, kl, step)
         self.histogram.update(slots, self.tracker.value(slots))
         self.release(uids)
@@ -208,6 +213,7 @@ class Session:
         """Everything that decides the future: arrays, and JSON-able values."""
         arrays = {f"tracker.{name}": array for name, array in self.tracker.state_dict().items()}
         arrays |= {f"retention.{name}": array for name, array in self.retention.state_dict().items()}
+        arrays |= {f"baseline.{name}": array for name, array in self.baseline.state_dict().items()}
         arrays |= {f"previous.{name}": array for name, array in self.previous.state_dict().items()}
         values = {
             "sampler": self.sampler.state_dict(),
@@ -225,6 +231,7 @@ class Session:
         require_fields("SPO session", values, ("sampler", "in_flight", "dispatched"))
         self.tracker.load_state_dict(_part(arrays, "tracker."))
         self.retention.load_state_dict(_part(arrays, "retention."))
+        self.baseline.load_state_dict(_part(arrays, "baseline."))
         self.previous.load_state_dict(_part(arrays, "previous."))
         self.sampler.load_state_dict(values["sampler"])
         self.histogram = ValueHistogram(self.tracker.value())

@@ -93,7 +93,8 @@ class SPOTrainer(InitialRollouts):
         return super()._balance_batch(batch, *args, **kwargs)
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        completion = self.session.complete(read_outcomes(batch, self._policy_change(batch)), self.global_steps)
+        outcomes = read_outcomes(batch, self._policy_change(batch), self.session.baseline.needs_energies)
+        completion = self.session.complete(outcomes, self.global_steps)
         self._completions.append(completion)
         self.history.keep_rollouts(batch, completion, self.tokenizer)
         with estimator.laid_out(completion.by_uid()):

@@ -135,12 +135,15 @@ def test_weights_stay_in_sync_and_metrics_reach_the_store(run_dir: Path, train: 
         "trainer.test_freq=1",
         "trainer.val_before_train=True",
         "spo.retention=drift",
+        "spo.baseline=optimal",
+        "spo.normalization=none",
     )
     names = [
         "training/rollout_probs_diff_max",
         "val-core/arithmetic/acc/mean@1",
         "spo/drift",
         "spo/reward",
+        "spo/p_hats",
         "actor/grad_norm",
     ]
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
@@ -151,6 +154,9 @@ def test_weights_stay_in_sync_and_metrics_reach_the_store(run_dir: Path, train: 
     assert series["training/rollout_probs_diff_max"].values.max() < 1e-4
     assert series["val-core/arithmetic/acc/mean@1"].steps.tolist() == [0, 1, 2]
     assert series["spo/drift"].values.min() > 0
+    # The optimal baseline starts at the prior, and has learnt from the first step's outcomes before the second.
+    assert series["spo/p_hats"].values[0] == 0.5
+    assert 0 < series["spo/p_hats"].values[1] != 0.5
     assert series["actor/grad_norm"].steps.tolist() == [1, 2]
     assert len(rollouts) == 20
     assert all(rollout.response is not None for rollout in rollouts)

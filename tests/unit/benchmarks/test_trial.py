@@ -22,8 +22,9 @@ def test_every_run_is_a_recipe_of_equal_trajectories(setting, variant, files):
     assert actor.ppo_mini_batch_size * rollout.n == setting.batch // 2
     assert actor.optim.lr == setting.lr
     assert config.trainer.total_training_steps == setting.steps
-    if variant.method == "spo":
+    if variant.is_spo:
         assert (config.spo.retention, config.spo.normalization) == (variant.retention, variant.normalization)
+        assert config.spo.baseline == variant.baseline
         assert config.spo.seed == 7
 
 

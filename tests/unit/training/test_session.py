@@ -27,6 +27,7 @@ def outcomes_of(uids: list[str], rewards: object, version: int = 0, kl: float = 
         lengths=np.arange(1, n + 1),
         versions=np.full(n, version),
         kl=np.full(n, kl),
+        energies=np.linspace(0.0, 3.0, n),
     )
 
 
@@ -80,6 +81,7 @@ def test_the_order_of_arrival_changes_nothing(order: list[int]) -> None:
         lengths=arrived.lengths[order],
         versions=arrived.versions[order],
         kl=arrived.kl[order],
+        energies=arrived.energies[order],
     )
     assert shuffled.complete(mixed, step=1).by_uid() == expected.by_uid()
     assert np.array_equal(shuffled.tracker.alpha, in_order.tracker.alpha)
@@ -92,15 +94,18 @@ def test_a_bad_reward_names_the_prompt() -> None:
         session.complete(outcomes_of(dispatch.uids, [0.0, 7.0]), step=1)
 
 
-@pytest.mark.parametrize("retention", RETENTIONS)
-def test_a_restored_session_continues_bit_for_bit(retention: str) -> None:
-    whole, rng = make_session(retention=retention), np.random.default_rng(0)
+OPTIMAL = {"baseline": "optimal", "normalization": "none"}
+
+
+@pytest.mark.parametrize("options", [*({"retention": retention} for retention in RETENTIONS), OPTIMAL])
+def test_a_restored_session_continues_bit_for_bit(options: dict[str, str]) -> None:
+    whole, rng = make_session(**options), np.random.default_rng(0)
     for step in range(1, 5):
         train_step(whole, step, rng)
     late = whole.dispatch(3)
     whole.previous.put(5, Response(*(np.arange(2, dtype=kind) for kind in (np.int32, np.int32, bool, np.float32))))
     arrays, values = whole.state()
-    resumed = make_session(retention=retention)
+    resumed = make_session(**options)
     resumed.restore(arrays, values)
     assert resumed.in_flight == late.uids
     for session in (whole, resumed):
