@@ -102,15 +102,15 @@ def read(path: Path) -> Iterator[Entry]:
         while len(head := file.read(_FRAME.size)) == _FRAME.size:
             number, length, digest = _FRAME.unpack(head)
             data = file.read(length)
-            if _digest(number, data) != digest:
+            if _digest(number, length, data) != digest:
                 return
             yield number, codec.decode(data)
 
 
 def _frame(number: int, record: Record) -> bytes:
     data = codec.encode(record)
-    return _FRAME.pack(number, len(data), _digest(number, data)) + data
+    return _FRAME.pack(number, len(data), _digest(number, len(data), data)) + data
 
 
-def _digest(number: int, data: bytes) -> bytes:
-    return hashlib.blake2b(struct.pack("<Q", number) + data, digest_size=16).digest()
+def _digest(number: int, length: int, data: bytes) -> bytes:
+    return hashlib.blake2b(struct.pack("<QI", number, length) + data, digest_size=16).digest()

@@ -79,6 +79,18 @@ def test_whatever_is_torn_off_or_flipped_is_noticed(
     assert [number for number, _ in spool.read(target.path)] == whole
 
 
+def test_a_last_frame_of_a_wrong_length_is_not_whole(tmp_path: Path) -> None:
+    target = Spool(tmp_path / "a.spool", "me")
+    target.append((1, MetricsRecord(1, {"a": 1.0})))
+    end = target.path.stat().st_size
+    target.append((2, MetricsRecord(2, {"a": 2.0})))
+    content = bytearray(target.path.read_bytes())
+    # The length follows the number, of eight bytes.
+    content[end + 8] += 1
+    target.path.write_bytes(content)
+    assert [number for number, _ in spool.read(target.path)] == [1]
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"rubbish", b"[]\n", b'{"format": 2, "owner": "me"}\n', os.urandom(5000)]
 )
