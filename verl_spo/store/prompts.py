@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import numpy as np
-from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, LargeBinary, any_, literal, select, text
+from sqlalchemy import ARRAY, Connection, Engine, LargeBinary, any_, func, literal, select, text
 
 from verl_spo.errors import StoreError
 from verl_spo.store import bulk, search
@@ -40,11 +40,15 @@ def register(engine: Engine, prompts: Iterable[PromptRecord]) -> IntArray:
 
 def ids_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:
     """Ids of the prompts that are known, by digest."""
-    known: ColumnElement[bool] = Prompt.digest.in_(digests)
     if connection.dialect.name == "postgresql":
         # One parameter instead of thousands, each of which would have to be parsed.
         known = Prompt.digest == any_(literal(digests, ARRAY(LargeBinary)))
-    rows = connection.execute(select(Prompt.digest, Prompt.id).where(known))
+        rows = connection.execute(select(Prompt.digest, Prompt.id).where(known)).all()
+    else:
+        # SQLAlchemy would give each parameter a name: most of the time would go there.
+        places = ", ".join("?" * len(digests))
+        query = f"SELECT digest, id FROM prompts WHERE digest IN ({places})"  # noqa: S608
+        rows = connection.exec_driver_sql(query, tuple(digests)).all()
     return {bytes(digest): number for digest, number in rows}
 
 
@@ -53,13 +57,20 @@ def _register_chunk(connection: Connection, chunk: Sequence[PromptRecord]) -> In
     digests = [prompt.digest for prompt in chunk]
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    newest = connection.execute(select(func.max(Prompt.id))).scalar_one() or 0
     known = ids_of(connection, digests)
     if missing := {prompt.digest: prompt for prompt in chunk if prompt.digest not in known}:
         bulk.insert_rows(connection, _TABLE, _COLUMNS, map(_row, missing.values()))
-        added = ids_of(connection, list(missing))
+        added = _ids_beyond(connection, newest)
         search.add(connection, {added[digest]: searchable(p.messages, p.ground_truth) for digest, p in missing.items()})
         known |= added
     return np.fromiter((known[digest] for digest in digests), dtype=np.int64, count=len(digests))
+
+
+def _ids_beyond(connection: Connection, newest: int) -> dict[bytes, int]:
+    """Ids of the prompts that this transaction has added, by digest: nobody else may add any meanwhile."""
+    rows = bulk.read_columns(connection, select(Prompt.id, Prompt.digest).where(Prompt.id > newest))
+    return dict(zip(map(bytes, rows["digest"]), rows["id"].tolist(), strict=True))
 
 
 def _settle(engine: Engine) -> None:
