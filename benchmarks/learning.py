@@ -2,6 +2,7 @@
 
     python benchmarks/learning.py lab [--setting NAME ...] [--seeds 0 1 ...]
     python benchmarks/learning.py verl [--seeds 0 1 ...]
+    python benchmarks/learning.py variance [--seeds 0 1 ...]
     python benchmarks/learning.py tables
 
 Two tiers share the mathematics (`verl_spo.core`), the prompts and the model: `lab` is a plain torch loop, cheap enough
@@ -11,8 +12,10 @@ skip the runs that are already there. `tables` writes what stands between the ma
 
 import argparse
 import functools
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 
@@ -21,7 +24,7 @@ import rows
 import settings
 import torch
 from curves import curves
-from lab import loop
+from lab import loop, variance
 from lab.loop import Setting
 from lab.methods import Variant
 from lab.task import Task, make_task
@@ -36,6 +39,7 @@ from verl_spo.data.tiny_model import is_current, make_tiny_model, read_card
 REPOSITORY = Path(__file__).parent.parent
 OUTPUTS = REPOSITORY / "outputs"
 DOCUMENT = REPOSITORY / "docs" / "learning.md"
+VARIANCE = rows.RESULTS / "gradient_variance.json"
 Tables = Mapping[Setting, Sequence[Variant]]
 
 
@@ -50,6 +54,9 @@ def main() -> None:
     verl = commands.add_parser("verl", help="run the verl tier")
     verl.add_argument("--seeds", type=int, nargs="*", default=list(range(3)), help="default: 0 to 2")
     verl.set_defaults(command=lambda given: run_missing("verl", settings.VERL, given.seeds, run_verl))
+    gradients = commands.add_parser("variance", help="measure the gradient's variance under each baseline")
+    gradients.add_argument("--seeds", type=int, nargs="*", default=list(range(5)), help="default: 0 to 4")
+    gradients.set_defaults(command=lambda given: measure_variance(given.seeds))
     tables = commands.add_parser("tables", help="write the tables and plots of docs/learning.md")
     tables.set_defaults(command=lambda given: write_tables())
     given = parser.parse_args()
@@ -61,6 +68,18 @@ def run_lab(names: Sequence[str] | None, seeds: Sequence[int]) -> None:
     torch.set_num_threads(1)
     chosen = {setting: lines for setting, lines in settings.LAB.items() if names is None or setting.name in names}
     run_missing("lab", chosen, seeds, loop.run)
+
+
+def measure_variance(seeds: Sequence[int]) -> None:
+    """Measure, and keep the points."""
+    torch.set_num_threads(1)
+    setting = next(iter(settings.LAB))
+    task = make_or_load_task(setting.pool)
+    points = [
+        point for seed in seeds for point in variance.measure(task, setting, seed, (0, 20, 40, 80, 120, 160), 800)
+    ]
+    VARIANCE.write_text(json.dumps([asdict(point) for point in points], indent=1) + "\n")
+    print(variance.table(points))
 
 
 def run_verl(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
@@ -145,6 +164,9 @@ def write_tables() -> None:
         plot.write_text(curves(report.lines(chosen), report.SHOWN))
         picture = f"![Expected reward over trajectories, {tier} tier, {setting}]({plot.name})"
         document = between_marks(document, f"{tier} {setting}", f"{report.table(chosen)}\n\n{picture}")
+    document = between_marks(document, "agreement", report.agreement(everything, "default"))
+    points = [variance.Point(**point) for point in json.loads(VARIANCE.read_text())]
+    document = between_marks(document, "variance", variance.table(points))
     DOCUMENT.write_text(document)
 
 

@@ -1,7 +1,7 @@
 """Tables in Markdown and plots in SVG, from rows. Intervals are of 95 %, by Student's t over seeds."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -12,6 +12,7 @@ from scipy.stats import t as student
 Line = tuple[str, str | None, str | None]
 # What every line is compared with, in pairs of equal seed.
 REFERENCE: Line = ("spo", "kl", "trajectory")
+GRPO: Line = ("grpo", None, None)
 # What the plots show.
 SHOWN: tuple[Line, ...] = (
     REFERENCE,
@@ -19,7 +20,8 @@ SHOWN: tuple[Line, ...] = (
     ("spo", "event", "trajectory"),
     ("spo", "drift", "trajectory"),
     ("reinforce++", None, None),
-    ("grpo", None, None),
+    ("spo, optimal baseline", "kl", "none"),
+    GRPO,
 )
 
 _NAMES = ("method", "retention", "normalization")
@@ -78,17 +80,40 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, separator, *body))
 
 
+def agreement(rows: Sequence[Row], setting: str) -> str:
+    """Both tiers beside each other, as far as the verl tier's runs go."""
+    steps = next(row.steps for row in rows if (row.tier, row.setting) == ("verl", setting))
+    tiers = {
+        tier: lines([row.through(steps) for row in rows if (row.tier, row.setting) == (tier, setting)])
+        for tier in ("verl", "lab")
+    }
+    head = [*_NAMES, *(f"{what}, {tier}" for tier in tiers for what in ("seeds", "area", "against grpo"))]
+    body = [[*map(_text, line), *_both(tiers, line)] for line in sorted(tiers["verl"], key=str)]
+    separator = ["---"] * len(_NAMES) + ["---:"] * 6
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, separator, *body))
+
+
+def _both(tiers: Mapping[str, Mapping[Line, list[Row]]], line: Line) -> Iterator[str]:
+    for grouped in tiers.values():
+        runs = grouped.get(line, [])
+        against = None if line == GRPO else paired(runs, grouped.get(GRPO, []), lambda row: row.area)
+        yield str(len(runs))
+        yield Estimate.of([row.area for row in runs]).points() if runs else ""
+        yield against.points(signed=True) if against else ""
+
+
+def _text(name: str | None) -> str:
+    return name or ""
+
+
 def _area(runs: Sequence[Row]) -> float:
     return fmean(row.area for row in runs)
 
 
 def _cells(line: Line, runs: Sequence[Row], reference: Sequence[Row]) -> list[str]:
-    method, retention, normalization = line
     against = None if line == REFERENCE else paired(runs, reference, lambda row: row.area)
     return [
-        method,
-        retention or "",
-        normalization or "",
+        *map(_text, line),
         str(len(runs)),
         Estimate.of([row.area for row in runs]).points(),
         against.points(signed=True) if against else "",

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 RESULTS = Path(__file__).parent / "results"
 # Reward above the start that `trajectories_to_target` waits for.
 TARGET_GAIN = 0.10
+
+_OF_CURVE = ("curve", "area", "final", "validation_area", "trajectories_to_target")
 
 Curve: TypeAlias = list[tuple[int, float, float]]
 
@@ -77,6 +79,13 @@ class Row:
             trajectories_to_target=None if target is None else target * batch,
             **rest,
         )
+
+    def through(self, steps: int) -> "Row":
+        """The beginning of the run; its `metrics` and shares stay those of the whole."""
+        rest = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in (*_OF_CURVE, "steps")
+        }
+        return Row.from_curve([point for point in self.curve if point[0] <= steps], steps=steps, **rest)
 
     @property
     def line(self) -> tuple[str, str | None, str | None]:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from lab import variance
 from lab.loop import Setting, run
 from lab.methods import GRPO, Epochs, Variant, make_method
 from lab.policy import Samples, Tokens, append, mean_change, pad_left
@@ -129,3 +130,22 @@ def test_every_line_of_every_table_runs_and_counts_its_extra_passes(task, varian
 def test_an_unknown_method_is_refused_by_name(task):
     with pytest.raises(ValueError, match="ppo"):
         make_method(Variant("ppo"), 32, 16, task.policy(), 0)
+
+
+def test_the_variance_of_a_gradient_is_that_of_its_definition(task):
+    rng = np.random.default_rng(0)
+    advantages, gradients = rng.normal(size=50), rng.normal(size=(50, 7)).astype(np.float32)
+    expected = np.var(advantages[:, None] * gradients, axis=0).sum()
+    assert variance._variance(advantages, gradients) == pytest.approx(expected, rel=1e-5)
+
+
+def test_variances_are_relative_to_the_batchs_mean(task, monkeypatch):
+    def rewards(self, slots, responses):
+        return (responses.lengths % 2).astype(np.float64)
+
+    monkeypatch.setattr(type(task), "rewards", rewards)
+    (point,) = variance.measure(task, Setting("test", batch=16), seed=0, steps=(1,), responses=40)
+    assert set(point.variance) == {variance.NONE, variance.MEAN, variance.VALUE, variance.ONE, variance.BINNED}
+    assert point.variance[variance.MEAN] == 1.0
+    assert all(value > 0 for value in point.variance.values())
+    assert variance.table([point]).count("\n") == 2

@@ -90,6 +90,27 @@ def test_a_table_has_a_line_a_method_best_first():
     assert (lines[2][9], lines[3][9]) == ("80", "never")
 
 
+def test_the_beginning_of_a_run_has_its_own_area():
+    run = replace(ROW, curve=[(0, 0.3, 0.2), (10, 0.5, 0.3), (20, 0.5, 0.45)], area=0.45)
+    begun = run.through(10)
+    assert (begun.area, begun.final, begun.steps) == pytest.approx((0.4, 0.3, 10))
+    assert begun.metrics == run.metrics
+
+
+def test_tiers_are_compared_over_the_same_steps():
+    curve = [(0, 0.3, 0.2), (10, 0.5, 0.3), (20, 0.5, 0.45)]
+    runs = [
+        replace(row, seed=seed, tier=tier, steps=steps, curve=curve[: steps // 10 + 1])
+        for row in (GRPO, ROW) for seed in (0, 1) for tier, steps in (("lab", 20), ("verl", 10))
+    ]  # fmt: skip
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in report.agreement(runs, "default").split("\n")
+    ]
+    assert [line[0] for line in lines[2:]] == ["grpo", "spo"]
+    assert lines[3][3:] == ["2", "40.0 ± 0.0", "+0.0 ± 0.0"] * 2
+    assert lines[2][5] == lines[2][8] == ""
+
+
 def test_curves_name_every_line():
     runs = [replace(row, seed=seed) for row in (GRPO, ROW) for seed in (0, 1)]
     drawing = curves(report.lines(runs), report.SHOWN)
