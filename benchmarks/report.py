@@ -20,7 +20,7 @@ SHOWN: tuple[Line, ...] = (
     ("spo", "event", "trajectory"),
     ("spo", "drift", "trajectory"),
     ("reinforce++", None, None),
-    ("spo, optimal baseline", "kl", "none"),
+    ("spo, optimal baseline", "kl", "trajectory"),
     GRPO,
 )
 

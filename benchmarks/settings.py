@@ -10,8 +10,8 @@ _BASELINES = (Variant("grpo"), Variant("reinforce++"))
 _SPO = tuple(Variant("spo", retention, how) for retention in RETENTIONS for how in NORMALIZATIONS)
 # The retention matters little here: two of them show that.
 _OPTIMAL = (
-    Variant("spo, optimal baseline", "kl", "none"),
-    Variant("spo, optimal baseline", "drift", "none"),
+    Variant("spo, optimal baseline", "kl", "trajectory"),
+    Variant("spo, optimal baseline", "drift", "trajectory"),
     Variant("reinforce, optimal baseline"),
 )
 _ABLATIONS = (
@@ -40,6 +40,6 @@ VERL: dict[Setting, tuple[Variant, ...]] = {
         Variant("spo", "kl", "trajectory"),
         Variant("spo", "drift", "trajectory"),
         Variant("spo", "event", "token"),
-        Variant("spo, optimal baseline", "kl", "none"),
+        Variant("spo, optimal baseline", "kl", "trajectory"),
     ),
 }

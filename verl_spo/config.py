@@ -50,7 +50,7 @@ class SPOConfig:
 
     Attributes:
         baseline: What is subtracted from a reward: the `value` v_hat ([SPO] section 4) or the `optimal` baseline, which
-            leaves the least variance in the gradient (core/baseline.py); that wants normalization=none.
+            leaves the least variance in the gradient (core/baseline.py); normalization then only scales.
         retention: How evidence ages: `kl` ([SPO] section 4), `constant`, `event` ([SPO++] section 2.2) or `drift`.
         rho: Retention of one observation (`constant`) or of one policy event (`event`), in (0, 1].
         rho_min: Lowest retention of `kl` and `drift`, in (0, 1): window 1 / (1 - rho_min) observations.
@@ -113,7 +113,6 @@ class SPOConfig:
 
     def __post_init__(self) -> None:
         self._check_choices()
-        self._check_baseline()
         self._check_retention()
         self._check_sampling()
         self._check_init()
@@ -133,13 +132,6 @@ class SPOConfig:
         for name, allowed in choices.items():
             value = getattr(self, name)
             _require(name, value, value in allowed, f"one of {', '.join(allowed)}")
-
-    def _check_baseline(self) -> None:
-        how = self.normalization
-        _require(
-            "normalization", how, self.baseline != "optimal" or how == "none",
-            "none with spo.baseline=optimal, which centring the advantages would undo",
-        )  # fmt: skip
 
     def _check_retention(self) -> None:
         _require("rho", self.rho, 0 < self.rho <= 1, "in (0, 1]")

@@ -120,8 +120,8 @@ class OptimalReinforce(Reinforce):
 
     def advantages(self, step: int, slots: IntArray, samples: Samples, rewards: FloatArray) -> FloatArray:
         weights = energies(samples)
-        advantages: FloatArray = rewards - (weights * rewards).sum() / weights.sum()
-        return advantages
+        baseline = (weights * rewards).sum() / weights.sum()
+        return normalize(rewards - baseline, samples.tokens.lengths, "token", centred=False)
 
 
 class SPO:
@@ -154,7 +154,8 @@ class SPO:
         if rewards.any() and not rewards.all():
             self._seen["explained_variance"].append(explained_variance(rewards, self._baselines))
         baselines = self._baselines if self._use_baseline else 0.0
-        return normalize(rewards - baselines, samples.tokens.lengths, self._options.normalization)
+        centred = not self._baseline.is_centred
+        return normalize(rewards - baselines, samples.tokens.lengths, self._options.normalization, centred)
 
     def published(self, changes: list[float]) -> None:
         drift = update_drift(float(np.mean(changes)), len(changes))

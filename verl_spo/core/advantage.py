@@ -11,7 +11,7 @@ _EPSILON = 1e-8
 _NO_SIGNAL = 1e-6
 
 
-def normalize(advantages: ArrayLike, lengths: ArrayLike, how: str) -> FloatArray:
+def normalize(advantages: ArrayLike, lengths: ArrayLike, how: str, centred: bool = True) -> FloatArray:
     """Centre and scale `reward - baseline` over the batch.
 
     `trajectory` ([SPO] section 4) weighs all trajectories alike: mean and unbiased standard deviation over them.
@@ -25,6 +25,7 @@ def normalize(advantages: ArrayLike, lengths: ArrayLike, how: str) -> FloatArray
         advantages: (n,).
         lengths: Action tokens of each trajectory, (n,): the loss mask's sum over all its turns.
         how: `trajectory`, `token` or `none`.
+        centred: False only scales, by the root mean square: for a baseline that has the right centre already.
 
     Returns:
         (n,).
@@ -43,17 +44,17 @@ def normalize(advantages: ArrayLike, lengths: ArrayLike, how: str) -> FloatArray
             weights = np.where(real, tokens, 0.0)
         case _:
             raise ConfigError(f"spo.normalization={how!r}: must be one of trajectory, token, none")
-    return np.where(real, _standardize(values, weights), 0.0)
+    return np.where(real, _standardize(values, weights, centred), 0.0)
 
 
-def _standardize(values: FloatArray, weights: FloatArray) -> FloatArray:
+def _standardize(values: FloatArray, weights: FloatArray, centred: bool) -> FloatArray:
     """Subtract the weighted mean, divide by the weighted deviation; `weights` (n,) count observations."""
     total = weights.sum()
     if np.count_nonzero(weights) < 2:
         return np.zeros_like(values)
-    centred = values - (weights * values).sum() / total
-    deviation = np.sqrt((weights * centred**2).sum() / (total - 1))
-    standardized: FloatArray = centred / (deviation + _EPSILON)
+    mean, freedom = ((weights * values).sum() / total, total - 1) if centred else (0.0, total)
+    deviation = np.sqrt((weights * (values - mean) ** 2).sum() / freedom)
+    standardized: FloatArray = (values - mean) / (deviation + _EPSILON)
     return standardized
 
 

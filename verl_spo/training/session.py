@@ -181,7 +181,9 @@ class Session:
         baselines = np.array([self._in_flight[uid][1] for uid in uids], dtype=np.float64)
         rewards = self.scale_rewards(outcomes.rewards[order], slots)
         lengths, versions, kl = outcomes.lengths[order], outcomes.versions[order], outcomes.kl[order]
-        advantages = normalize(rewards - baselines, lengths, self.config.normalization)
+        advantages = normalize(
+            rewards - baselines, lengths, self.config.normalization, centred=not self.baseline.is_centred
+        )
         self.baseline.observe(self.tracker.value(slots), rewards, outcomes.energies[order])
         rho = self.retention.observe(self.tracker, slots, rewards, versions, kl, step)
         self.histogram.update(slots, self.tracker.value(slots))

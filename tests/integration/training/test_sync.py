@@ -53,7 +53,7 @@ def logged_step(run_dir: Path, run: str) -> int:
     try:
         with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
             page = queries.metric_series(reader, [queries.run(reader, run).run.id], ["timing_s/step"])
-            return int(page.series[0].steps[-1]) if page.series else 0
+            return max((step for series in page.series for step in series.steps.tolist()), default=0)
     except StoreError:
         return 0
 
@@ -67,7 +67,7 @@ def kill_with_all_it_started(process: subprocess.Popen[str]) -> None:
 
 
 def kill_when(reached: Callable[[Path], bool], process: subprocess.Popen[str], run_dir: Path) -> None:
-    wait_until(lambda: reached(run_dir) or process.poll() is not None, timeout=300, every=0.02)
+    wait_until(lambda: reached(run_dir) or process.poll() is not None, timeout=300, every=0.05)
     assert process.poll() is None, (run_dir / "cut.log").read_text()[-4000:]
     kill_with_all_it_started(process)
 
@@ -98,6 +98,7 @@ KILLS: tuple[Callable[[Path], bool], ...] = (
 )
 
 
+@pytest.mark.timeout(1800)
 def test_a_run_that_is_killed_again_and_again_resumes_bit_for_bit(
     run_dir: Path, train: Callable[..., int], start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -136,7 +137,6 @@ def test_weights_stay_in_sync_and_metrics_reach_the_store(run_dir: Path, train: 
         "trainer.val_before_train=True",
         "spo.retention=drift",
         "spo.baseline=optimal",
-        "spo.normalization=none",
     )
     names = [
         "training/rollout_probs_diff_max",

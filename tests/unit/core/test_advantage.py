@@ -34,6 +34,16 @@ def test_token_normalization_by_hand():
     assert normalize([1.0, 0.0, -1.0], [2, 1, 1], "token") == pytest.approx(expected, abs=1e-7)
 
 
+@given(trajectories)
+def test_without_centring_signs_stay_and_the_weighted_square_is_one(batch):
+    values, lengths = (np.array(column, dtype=np.float64) for column in zip(*batch, strict=True)) if batch else ([], [])
+    for how, weights in (("trajectory", np.asarray(lengths) > 0), ("token", np.asarray(lengths))):
+        scaled = normalize(values, lengths, how, centred=False)
+        if (scaled != 0).sum() > 1 and np.abs(values).max() > 1e-3:
+            assert (np.sign(scaled) == np.sign(values * (np.asarray(lengths) > 0))).all()
+            assert (weights * scaled**2).sum() / weights.sum() == pytest.approx(1, abs=1e-3)
+
+
 @pytest.mark.parametrize("how", NORMALIZATIONS)
 def test_padding_neither_counts_nor_learns(how):
     values, lengths = [0.5, -0.25, 0.75], [3, 9, 1]

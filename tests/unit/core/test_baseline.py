@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_spo.config import BASELINES, SPOConfig
+from verl_spo.config import BASELINES
 from verl_spo.core.baseline import Optimal, Value, gradient_energy, make_baseline
 from verl_spo.errors import CheckpointError, ConfigError, SPOError
 
@@ -113,12 +113,6 @@ def test_every_kind_can_be_made(kind):
 def test_an_unknown_kind_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"spo.baseline='median'"):
         make_baseline("median", 0.5, 8)
-
-
-@pytest.mark.parametrize("how", ["trajectory", "token"])
-def test_centring_is_refused_with_the_optimal_baseline(how):
-    with pytest.raises(ConfigError, match=r"spo.normalization=.*none with spo.baseline=optimal"):
-        SPOConfig(baseline="optimal", normalization=how)
 
 
 def test_energy_is_the_squared_gradient_of_the_chosen_logits():

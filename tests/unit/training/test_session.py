@@ -94,7 +94,14 @@ def test_a_bad_reward_names_the_prompt() -> None:
         session.complete(outcomes_of(dispatch.uids, [0.0, 7.0]), step=1)
 
 
-OPTIMAL = {"baseline": "optimal", "normalization": "none"}
+def test_advantages_over_the_optimal_baseline_are_not_centred_again() -> None:
+    session = make_session(baseline="optimal")
+    completion = session.complete(outcomes_of(session.dispatch(BATCH).uids, 1.0), step=1)
+    assert completion.raw_advantages == pytest.approx(0.5)
+    assert completion.advantages == pytest.approx(1.0)
+
+
+OPTIMAL = {"baseline": "optimal"}
 
 
 @pytest.mark.parametrize("options", [*({"retention": retention} for retention in RETENTIONS), OPTIMAL])
