@@ -50,7 +50,7 @@ class SPOConfig:
 
     Attributes:
         baseline: What is subtracted from a reward: the `value` v_hat ([SPO] section 4) or the `optimal` baseline, which
-            leaves the least variance in the gradient (core/baseline.py); normalization then only scales.
+            leaves the least variance in the gradient (core/baseline.py); normalization centres alike.
         retention: How evidence ages: `kl` ([SPO] section 4), `constant`, `event` ([SPO++] section 2.2) or `drift`.
         rho: Retention of one observation (`constant`) or of one policy event (`event`), in (0, 1].
         rho_min: Lowest retention of `kl` and `drift`, in (0, 1): window 1 / (1 - rho_min) observations.

@@ -119,9 +119,7 @@ class OptimalReinforce(Reinforce):
     """REINFORCE with one baseline for all prompts: the one that leaves the least variance in the batch's gradient."""
 
     def advantages(self, step: int, slots: IntArray, samples: Samples, rewards: FloatArray) -> FloatArray:
-        weights = energies(samples)
-        baseline = (weights * rewards).sum() / weights.sum()
-        return normalize(rewards - baseline, samples.tokens.lengths, "token", centred=False)
+        return normalize(rewards, samples.tokens.lengths, "token", centre=energies(samples))
 
 
 class SPO:
@@ -145,7 +143,8 @@ class SPO:
     def advantages(self, step: int, slots: IntArray, samples: Samples, rewards: FloatArray) -> FloatArray:
         change = self._previous.change(slots, self._policy) if self._retention.needs_kl else None
         versions = np.full(slots.shape, step - 1)
-        self._baseline.observe(self._tracker.value(slots), rewards, energies(samples))
+        energy = energies(samples) if self._baseline.needs_energies else None
+        self._baseline.observe(self._tracker.value(slots), rewards, energy)
         rho = self._retention.observe(self._tracker, slots, rewards, versions, change, step)
         if change is not None:
             self._previous.keep(slots, samples)
@@ -154,8 +153,7 @@ class SPO:
         if rewards.any() and not rewards.all():
             self._seen["explained_variance"].append(explained_variance(rewards, self._baselines))
         baselines = self._baselines if self._use_baseline else 0.0
-        centred = not self._baseline.is_centred
-        return normalize(rewards - baselines, samples.tokens.lengths, self._options.normalization, centred)
+        return normalize(rewards - baselines, samples.tokens.lengths, self._options.normalization, energy)
 
     def published(self, changes: list[float]) -> None:
         drift = update_drift(float(np.mean(changes)), len(changes))

@@ -11,7 +11,7 @@ _EPSILON = 1e-8
 _NO_SIGNAL = 1e-6
 
 
-def normalize(advantages: ArrayLike, lengths: ArrayLike, how: str, centred: bool = True) -> FloatArray:
+def normalize(advantages: ArrayLike, lengths: ArrayLike, how: str, centre: ArrayLike | None = None) -> FloatArray:
     """Centre and scale `reward - baseline` over the batch.
 
     `trajectory` ([SPO] section 4) weighs all trajectories alike: mean and unbiased standard deviation over them.
@@ -25,7 +25,7 @@ def normalize(advantages: ArrayLike, lengths: ArrayLike, how: str, centred: bool
         advantages: (n,).
         lengths: Action tokens of each trajectory, (n,): the loss mask's sum over all its turns.
         how: `trajectory`, `token` or `none`.
-        centred: False only scales, by the root mean square: for a baseline that has the right centre already.
+        centre: Weights of the mean that is subtracted, (n,), at least 0; by default those of `how`.
 
     Returns:
         (n,).
@@ -44,17 +44,17 @@ def normalize(advantages: ArrayLike, lengths: ArrayLike, how: str, centred: bool
             weights = np.where(real, tokens, 0.0)
         case _:
             raise ConfigError(f"spo.normalization={how!r}: must be one of trajectory, token, none")
-    return np.where(real, _standardize(values, weights, centred), 0.0)
+    middle = weights if centre is None else np.where(real, as_floats(centre), 0.0)
+    return np.where(real, _standardize(values, weights, middle), 0.0)
 
 
-def _standardize(values: FloatArray, weights: FloatArray, centred: bool) -> FloatArray:
-    """Subtract the weighted mean, divide by the weighted deviation; `weights` (n,) count observations."""
-    total = weights.sum()
-    if np.count_nonzero(weights) < 2:
+def _standardize(values: FloatArray, weights: FloatArray, centre: FloatArray) -> FloatArray:
+    """Subtract the mean by `centre` (n,), divide by the deviation by `weights` (n,), which count observations."""
+    if np.count_nonzero(weights) < 2 or not centre.any():
         return np.zeros_like(values)
-    mean, freedom = ((weights * values).sum() / total, total - 1) if centred else (0.0, total)
-    deviation = np.sqrt((weights * (values - mean) ** 2).sum() / freedom)
-    standardized: FloatArray = (values - mean) / (deviation + _EPSILON)
+    centred = values - (centre * values).sum() / centre.sum()
+    deviation = np.sqrt((weights * centred**2).sum() / (weights.sum() - 1))
+    standardized: FloatArray = centred / (deviation + _EPSILON)
     return standardized
 
 

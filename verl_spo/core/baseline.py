@@ -31,12 +31,11 @@ class Baseline(ABC):
     """The contract. Here also the state of `value`: none.
 
     Attributes:
-        needs_energies: `observe` wants the gradient energy of each outcome.
-        is_centred: Rewards less baselines have the right centre: to centre them again would undo it.
+        needs_energies: `observe` wants the gradient energy of each outcome; normalization centres by it, since any
+            other centre would undo the baseline.
     """
 
     needs_energies: ClassVar[bool] = False
-    is_centred: ClassVar[bool] = False
 
     @abstractmethod
     def at(self, values: ArrayLike) -> FloatArray:
@@ -75,7 +74,6 @@ class Optimal(Baseline):
     """Reward weighted by gradient energy, in equal bins of v_hat."""
 
     needs_energies = True
-    is_centred = True
 
     def __init__(self, initial: float, batch_size: int) -> None:
         """

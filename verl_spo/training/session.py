@@ -181,10 +181,9 @@ class Session:
         baselines = np.array([self._in_flight[uid][1] for uid in uids], dtype=np.float64)
         rewards = self.scale_rewards(outcomes.rewards[order], slots)
         lengths, versions, kl = outcomes.lengths[order], outcomes.versions[order], outcomes.kl[order]
-        advantages = normalize(
-            rewards - baselines, lengths, self.config.normalization, centred=not self.baseline.is_centred
-        )
-        self.baseline.observe(self.tracker.value(slots), rewards, outcomes.energies[order])
+        energies = outcomes.energies[order] if self.baseline.needs_energies else None
+        advantages = normalize(rewards - baselines, lengths, self.config.normalization, centre=energies)
+        self.baseline.observe(self.tracker.value(slots), rewards, energies)
         rho = self.retention.observe(self.tracker, slots, rewards, versions, kl, step)
         self.histogram.update(slots, self.tracker.value(slots))
         self.release(uids)

@@ -34,14 +34,17 @@ def test_token_normalization_by_hand():
     assert normalize([1.0, 0.0, -1.0], [2, 1, 1], "token") == pytest.approx(expected, abs=1e-7)
 
 
-@given(trajectories)
-def test_without_centring_signs_stay_and_the_weighted_square_is_one(batch):
-    values, lengths = (np.array(column, dtype=np.float64) for column in zip(*batch, strict=True)) if batch else ([], [])
-    for how, weights in (("trajectory", np.asarray(lengths) > 0), ("token", np.asarray(lengths))):
-        scaled = normalize(values, lengths, how, centred=False)
-        if (scaled != 0).sum() > 1 and np.abs(values).max() > 1e-3:
-            assert (np.sign(scaled) == np.sign(values * (np.asarray(lengths) > 0))).all()
-            assert (weights * scaled**2).sum() / weights.sum() == pytest.approx(1, abs=1e-3)
+@pytest.mark.parametrize("how", ["trajectory", "token"])
+@given(batch=st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 5000), st.floats(0.01, 9)), max_size=40))
+def test_a_centre_of_its_own_is_where_the_advantages_balance(how, batch):
+    values, lengths, centre = (np.array([row[i] for row in batch], dtype=np.float64) for i in range(3))
+    normalized = normalize(values, lengths, how, centre)
+    assert (centre * normalized).sum() == pytest.approx(0, abs=1e-6 * max(1, centre.sum()))
+    assert normalized[lengths == 0].tolist() == [0.0] * int((lengths == 0).sum())
+
+
+def test_a_centre_without_weight_teaches_nothing():
+    assert normalize([1.0, 0.0], [3, 4], "trajectory", centre=[0.0, 0.0]).tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("how", NORMALIZATIONS)

@@ -94,11 +94,12 @@ def test_a_bad_reward_names_the_prompt() -> None:
         session.complete(outcomes_of(dispatch.uids, [0.0, 7.0]), step=1)
 
 
-def test_advantages_over_the_optimal_baseline_are_not_centred_again() -> None:
+def test_advantages_over_the_optimal_baseline_are_centred_by_energy() -> None:
     session = make_session(baseline="optimal")
-    completion = session.complete(outcomes_of(session.dispatch(BATCH).uids, 1.0), step=1)
-    assert completion.raw_advantages == pytest.approx(0.5)
-    assert completion.advantages == pytest.approx(1.0)
+    outcomes = outcomes_of(session.dispatch(BATCH).uids, np.arange(BATCH) % 2)
+    completion = session.complete(outcomes, step=1)
+    assert (outcomes.energies * completion.advantages).sum() == pytest.approx(0, abs=1e-9)
+    assert abs(completion.advantages.mean()) > 0.01
 
 
 OPTIMAL = {"baseline": "optimal"}
