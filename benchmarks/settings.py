@@ -12,6 +12,7 @@ _SPO = tuple(Variant("spo", retention, how) for retention in RETENTIONS for how 
 _OPTIMAL = (
     Variant("spo, optimal baseline", "kl", "trajectory"),
     Variant("spo, optimal baseline", "drift", "trajectory"),
+    Variant("spo, optimal baseline, uniform sampling", "kl", "trajectory"),
     Variant("reinforce, optimal baseline"),
 )
 _ABLATIONS = (

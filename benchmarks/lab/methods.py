@@ -22,8 +22,8 @@ class Variant:
     """One line of the tables.
 
     Attributes:
-        method: `spo`, `spo, optimal baseline`, `spo, no baseline`, `spo, uniform sampling`, `grpo`, `reinforce++` or
-            `reinforce, optimal baseline`.
+        method: `grpo`, `reinforce++`, `reinforce, optimal baseline`, or `spo` followed by what is changed of it:
+            `, optimal baseline`, `, no baseline`, `, uniform sampling`.
         retention: SPO's, or `event, published step`; None for the others.
         normalization: SPO's; None for the others.
     """
