@@ -51,8 +51,9 @@ class Estimate:
         return cls(fmean(values), half)
 
     def points(self, signed: bool = False) -> str:
-        """In points (hundredths)."""
-        return f"{100 * self.mean:{'+' if signed else ''}.1f} ± {100 * self.half:.1f}"
+        """In points (hundredths); of a single value, without an interval."""
+        mean = f"{100 * self.mean:{'+' if signed else ''}.1f}"
+        return mean if np.isnan(self.half) else f"{mean} ± {100 * self.half:.1f}"
 
 
 def lines(rows: Sequence[Row]) -> dict[Line, list[Row]]:

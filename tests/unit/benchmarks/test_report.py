@@ -71,6 +71,10 @@ def test_an_interval_is_students():
     assert estimate.half == pytest.approx(4.302653 * 0.1 / 3**0.5, rel=1e-5)
 
 
+def test_a_single_value_has_no_interval():
+    assert report.Estimate.of([0.123]).points(signed=True) == "+12.3"
+
+
 def test_differences_are_paired_by_seed():
     left = [replace(ROW, seed=seed, area=0.4 + seed) for seed in (0, 1, 2)]
     right = [replace(GRPO, seed=seed, area=0.3 + seed) for seed in (2, 1, 5)]
