@@ -1,6 +1,7 @@
 """One run of the lab: draw, sample, score, update, and look at all prompts now and then."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,19 +57,26 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
         curve,
         setting.batch,
         tier="lab",
-        setting=setting.name,
-        method=variant.method,
-        retention=variant.retention,
-        normalization=variant.normalization,
-        seed=seed,
-        steps=setting.steps,
-        pool=task.size,
-        lr=setting.lr,
-        policy=task.policy_digest,
+        **identity(task, setting, variant, seed),
         degenerate=float(np.mean(idle)),
         extra_logprob_passes=round(policy.passes / setting.steps, 2),
         metrics={"batch_reward": float(np.mean(rewarded)), **method.metrics()},
     )
+
+
+def identity(task: Task, setting: Setting, variant: Variant, seed: int) -> dict[str, Any]:
+    """The fields of a row that say what was run."""
+    return {
+        "setting": setting.name,
+        "method": variant.method,
+        "retention": variant.retention,
+        "normalization": variant.normalization,
+        "seed": seed,
+        "steps": setting.steps,
+        "pool": task.size,
+        "lr": setting.lr,
+        "policy": task.policy_digest,
+    }
 
 
 def look(task: Task, policy: Policy, step: int) -> tuple[int, float, float]:

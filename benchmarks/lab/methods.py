@@ -213,7 +213,7 @@ def make_method(variant: Variant, pool_size: int, batch_size: int, policy: Polic
     if variant.method == "reinforce, optimal baseline":
         return OptimalReinforce(pool_size, seed)
     if not variant.is_spo:
-        raise ValueError(f"method={variant.method!r}: must be spo, grpo or reinforce++")
+        raise ValueError(f"method={variant.method!r}: must be spo..., grpo, reinforce++ or reinforce, optimal baseline")
     retention, _, published = (variant.retention or "kl").partition(", ")
     options = SPOConfig(
         retention=retention,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lab.loop import Setting, look
+from lab.loop import Setting, identity, look
 from lab.methods import GROUP, Variant
 from lab.task import Task
 from rows import Curve, Row
@@ -75,15 +75,7 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int, files: Files)
         read_curve(task, setting, files.checkpoints),
         setting.batch,
         tier="verl",
-        setting=setting.name,
-        method=variant.method,
-        retention=variant.retention,
-        normalization=variant.normalization,
-        seed=seed,
-        steps=setting.steps,
-        pool=task.size,
-        lr=setting.lr,
-        policy=task.policy_digest,
+        **identity(task, setting, variant, seed),
         degenerate=float(np.mean(logged["spo/no_signal"])) if variant.is_spo else degenerate_groups(files.rollouts),
         extra_logprob_passes=passes,
         metrics=means(logged),

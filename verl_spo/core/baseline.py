@@ -97,7 +97,10 @@ class Optimal(Baseline):
 
     def observe(self, values: ArrayLike, rewards: ArrayLike, energies: ArrayLike | None) -> None:
         if energies is None or np.isnan(energies).any():
-            raise SPOError(f"energies={energies!r}: baseline `optimal` needs the gradient energy of each outcome")
+            raise SPOError(
+                "spo.baseline='optimal': gradient energy is missing for some outcomes; give them old log-probs, "
+                "or set spo.baseline=value"
+            )
         bins, energy = _bins(values), as_floats(energies)
         kept = _KEPT ** (bins.size / self._batch_size)
         self._energy = kept * self._energy + np.bincount(bins, energy, BINS)
