@@ -62,7 +62,7 @@ class SPOConfig:
         sampling: `prioritized` ([SPO] section 4) or `uniform`, over the whole pool.
         epsilon: Floor of a prompt's weight: exploration. At least 0.
         gamma: Exponent of N_eff in a prompt's weight, in [0, 1].
-        value_range: Prompts whose v_hat lies outside are passed over. Within [0, 1].
+        value_range: Prompts whose v_hat lies outside are passed over while there are enough others. Within [0, 1].
         filter_min_n_eff: Evidence below which `value_range` does not pass over a prompt. At least 0.
         seed: Of the sampler's random numbers.
         init: Where v_hat starts: `prior`, `rollouts` ([SPO] Alg. 2), `file` or `run`.

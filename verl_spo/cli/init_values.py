@@ -9,6 +9,7 @@ from rich.console import Console
 
 from verl_spo.store import open_reader, queries
 from verl_spo.training import launch, preflight
+from verl_spo.training.initial import scores_file
 
 
 def init_values(
@@ -26,9 +27,9 @@ def init_values(
     prepared = launch.prepare(name, [*context.args, *only])
     if status := prepared.run():
         raise typer.Exit(status)
-    with open_reader(preflight.spo_config(prepared.config).store.url) as reader:
+    config = preflight.spo_config(prepared.config)
+    with open_reader(config.store.url) as reader:
         run = queries.run(reader, preflight.run_name(prepared.config)).run
-        scores = queries.init_scores(reader, run.id)
-    values = {digest.hex(): [reward_sum / responses] * responses for digest, (responses, reward_sum) in scores.items()}
+        values = scores_file(config, queries.init_scores(reader, run.id))
     out.write_text(json.dumps(values))
     Console().print(f"scores of {len(values)} prompts in {out}; start from them with spo.init=file spo.init_file={out}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,6 +12,17 @@ from verl_spo.errors import RewardError
 
 # Rewards arrive as float32, in which 0.7 is 0.69999999.
 _ROUNDING = 1e-6
+
+
+class RewardOptions(Protocol):
+    """The options that say what a reward means; `verl_spo.config.SPOConfig` has them, with ranges."""
+
+    @property
+    def reward_low(self) -> float: ...
+    @property
+    def reward_high(self) -> float: ...
+    @property
+    def reward_threshold(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,11 @@ class RewardScale:
     low: float = 0.0
     high: float = 1.0
     threshold: float | None = None
+
+    @classmethod
+    def of(cls, options: RewardOptions) -> Self:
+        """The scale that `options` ask for."""
+        return cls(options.reward_low, options.reward_high, options.reward_threshold)
 
     def scale(self, rewards: ArrayLike, describe: Callable[[int], str] | None = None) -> FloatArray:
         """Rewards (n,) in [0, 1].
@@ -46,6 +63,11 @@ class RewardScale:
         if self.threshold is not None:
             return np.where(values >= self.threshold - slack, 1.0, 0.0)
         return np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0)
+
+    def unscale(self, total: float, count: int) -> FloatArray:
+        """`count` rewards in their own unit whose scaled sum is `total`, in [0, count]: at most one is in between."""
+        scaled = np.clip(total - np.arange(count), 0.0, 1.0)
+        return self.low + scaled * (self.high - self.low)
 
     def _refuse(self, reward: float, name: str) -> None:
         if np.isnan(reward):

@@ -25,6 +25,7 @@ class PromptSampler:
     Attributes:
         proposals: Slots that the latest draw looked at before any scan.
         scanned: Whether the latest draw had to scan the pool.
+        called_back: Prompts of the latest draw that the filter passes over, for want of others.
     """
 
     def __init__(
@@ -53,9 +54,15 @@ class PromptSampler:
         self._rng = np.random.Generator(np.random.PCG64(seed))
         self.proposals = 0
         self.scanned = False
+        self.called_back = 0
 
     def weights(self, tracker: ValueTracker, clock: float, slots: IntArray | None = None) -> FloatArray:
         """Weights of `slots` (n,) or of the whole pool (P,); 0 for those that the filter passes over."""
+        weights, passed_over = self._weigh(tracker, clock, slots)
+        return np.where(passed_over, 0.0, weights)
+
+    def _weigh(self, tracker: ValueTracker, clock: float, slots: IntArray | None) -> tuple[FloatArray, BoolArray]:
+        """Weights as they are without the filter, and which prompts it passes over."""
         value = tracker.value(slots)
         weights = np.ones_like(value)
         if self._prioritized:
@@ -63,13 +70,13 @@ class PromptSampler:
             if self._gamma > 0:
                 weights /= np.maximum(tracker.n_eff(slots, clock), 1.0) ** self._gamma
             weights += self._epsilon
-        outside = (value < self._low) | (value > self._high)
-        if outside.any():
-            weights[outside & (tracker.n_eff(slots, clock) >= self._filter_min_n_eff)] = 0.0
-        return weights
+        passed_over = (value < self._low) | (value > self._high)
+        if passed_over.any():
+            passed_over &= tracker.n_eff(slots, clock) >= self._filter_min_n_eff
+        return weights, passed_over
 
     def draw(self, n: int, tracker: ValueTracker, clock: float, blocked: BoolArray | None = None) -> IntArray:
-        """Draw `n` different slots, (n,), in order of the draws.
+        """Draw `n` different slots, (n,), in order of the draws; if too few pass the filter, the rest from the others.
 
         Args:
             n: At least 0.
@@ -81,7 +88,7 @@ class PromptSampler:
             SPOError: Fewer than `n` prompts can be drawn.
         """
         drawn = np.empty(0, dtype=np.int64)
-        self.proposals = 0
+        self.proposals = self.called_back = 0
         acceptance = 1.0
         while drawn.size < n and self.proposals < self._pool_size:
             wanted = int((n - drawn.size) / acceptance * 1.1) + 16
@@ -105,37 +112,41 @@ class PromptSampler:
     def _scan(
         self, n: int, drawn: IntArray, tracker: ValueTracker, clock: float, blocked: BoolArray | None
     ) -> IntArray:
-        """The remaining `n - len(drawn)` draws: exponential clocks, as fast as the weights, ring in this order."""
-        weights = self.weights(tracker, clock)
+        """The remaining `n - len(drawn)` draws: exponential clocks, as fast as the weights, ring in this order.
+
+        Prompts that the filter passes over come after all others.
+        """
+        weights, passed_over = self._weigh(tracker, clock, None)
         if blocked is not None:
             weights[blocked] = 0.0
         eligible = np.flatnonzero(weights)
         if eligible.size < n:
-            raise SPOError(self._too_few(n, int(eligible.size), tracker, clock, blocked))
+            raise SPOError(self._too_few(n, int(eligible.size), blocked))
         weights[drawn] = 0.0
         rest = np.flatnonzero(weights)
         rings = self._rng.standard_exponential(rest.size) / weights[rest]
-        missing = n - drawn.size
-        first = np.argpartition(rings, missing - 1)[:missing]
-        return rest[first[np.argsort(rings[first])]]
+        back = passed_over[rest]
+        passing = rest[~back][_earliest(rings[~back], n - drawn.size)]
+        called_back = rest[back][_earliest(rings[back], n - drawn.size - passing.size)]
+        self.called_back = called_back.size
+        return np.concatenate([passing, called_back])
 
-    def _too_few(self, n: int, eligible: int, tracker: ValueTracker, clock: float, blocked: BoolArray | None) -> str:
-        busy = np.zeros(self._pool_size, dtype=np.bool_) if blocked is None else blocked
-        value = tracker.value()
-        outside = (value < self._low) | (value > self._high)
-        passed_over = outside & (tracker.n_eff(clock=clock) >= self._filter_min_n_eff) & ~busy
-        in_flight, filtered = int(busy.sum()), int(passed_over.sum())
-        weightless = self._pool_size - eligible - in_flight - filtered
+    def _too_few(self, n: int, eligible: int, blocked: BoolArray | None) -> str:
+        in_flight = 0 if blocked is None else int(blocked.sum())
+        weightless = self._pool_size - eligible - in_flight
         return (
-            f"{n} prompts wanted, but only {eligible} of {self._pool_size} can be drawn: {in_flight} are in flight, "
-            f"{filtered} are passed over by spo.value_range=[{self._low:g}, {self._high:g}] with "
-            f"spo.filter_min_n_eff={self._filter_min_n_eff:g}, and {weightless} have no weight with "
-            f"spo.epsilon={self._epsilon:g}; draw fewer (data.train_batch_size), relax these options or add prompts"
+            f"{n} prompts wanted, but only {eligible} of {self._pool_size} can be drawn: {in_flight} are in flight "
+            f"and {weightless} have no weight with spo.epsilon={self._epsilon:g}; draw fewer (data.train_batch_size), "
+            "set spo.epsilon above 0 or add prompts"
         )
 
     def metrics(self) -> dict[str, float]:
         """For the training log."""
-        return {"spo/draw_proposals": float(self.proposals), "spo/draw_scanned": float(self.scanned)}
+        return {
+            "spo/draw_proposals": float(self.proposals),
+            "spo/draw_scanned": float(self.scanned),
+            "spo/draw_called_back": float(self.called_back),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the random numbers, ready for JSON."""
@@ -153,6 +164,14 @@ class PromptSampler:
         require_fields("prompt sampler's generator", state["rng"], current["rng"])
         require_equal("prompt sampler", "generator", state["rng"]["bit_generator"], current["rng"]["bit_generator"])
         self._rng.bit_generator.state = state["rng"]
+
+
+def _earliest(rings: FloatArray, count: int) -> IntArray:
+    """Where the `count` earliest rings are, or all of them if there are fewer, in their order."""
+    if not 0 < count < rings.size:
+        return np.argsort(rings)[:count]
+    first = np.argpartition(rings, count - 1)[:count]
+    return first[np.argsort(rings[first])]
 
 
 def _first_appearances(slots: IntArray) -> IntArray:

@@ -63,12 +63,33 @@ def load(step_folder: Path, run_name: str) -> Checkpoint:
         CheckpointError: It is missing, torn, of another run or of another format.
     """
     folder = step_folder / FOLDER
+    document = check(step_folder, run_name)
+    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+        contents = {name: arrays[name] for name in arrays.files}
+    identity = Identity(document["run_uid"], document["run_name"], document["pool"])
+    return Checkpoint(identity, document["step"], contents, document["values"])
+
+
+def check(step_folder: Path, run_name: str) -> dict[str, Any]:
+    """Make sure that `load` can be asked, without reading the arrays.
+
+    Returns:
+        What `state.json` holds.
+
+    Raises:
+        CheckpointError: As `load` does.
+    """
+    if not step_folder.is_dir():
+        raise CheckpointError(
+            f"{step_folder}: no such checkpoint; see trainer.default_local_dir and trainer.resume_from_path"
+        )
+    folder = step_folder / FOLDER
     if not (folder / "state.json").is_file() or not (folder / "arrays.npz").is_file():
         raise CheckpointError(
             f"{step_folder}: no SPO state in it (no {FOLDER}/state.json), so the value tracker is lost; "
             "resume from a checkpoint that SPO wrote, or start anew with trainer.resume_mode=disable"
         )
-    document = json.loads((folder / "state.json").read_text())
+    document: dict[str, Any] = json.loads((folder / "state.json").read_text())
     if document.get("format") != FORMAT:
         raise CheckpointError(
             f"{folder}: format {document.get('format')!r}, this version of verl-spo reads {FORMAT}; "
@@ -80,10 +101,7 @@ def load(step_folder: Path, run_name: str) -> Checkpoint:
             "trainer.project_name and trainer.experiment_name to the former, trainer.default_local_dir to another "
             "folder, or trainer.resume_mode=disable"
         )
-    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
-        contents = {name: arrays[name] for name in arrays.files}
-    identity = Identity(document["run_uid"], document["run_name"], document["pool"])
-    return Checkpoint(identity, document["step"], contents, document["values"])
+    return document
 
 
 def check_pool(checkpoint: Checkpoint, pool: str, source: Path) -> None:

@@ -1,17 +1,19 @@
 """The bridge from a training run to the store: what happened, step by step, off the training step's critical path."""
 
 import uuid
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import transfer_queue as tq
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from transfer_queue import KVBatchMeta
 
 from verl_spo.config import SPOConfig
 from verl_spo.store import RunWriter, open_reader, open_writer, queries
 from verl_spo.store.records import InitScores, Observations, RunInfo, StepRecord, TrackerRows
+from verl_spo.store.urls import without_secrets
 from verl_spo.training import preflight, provenance
 from verl_spo.training.checkpoint import Checkpoint
 from verl_spo.training.initial import Estimates
@@ -72,7 +74,8 @@ class History:
         return self._init_estimates
 
     def keep_init_estimates(self, estimates: Estimates, slots: np.ndarray) -> None:
-        """Store the estimates of some slots."""
+        """Store the estimates of some slots, of those that there are."""
+        slots = slots[estimates.responses[slots] > 0]
         self._writer.add_init_scores(InitScores(slots, estimates.responses[slots], estimates.reward_sum[slots]))
 
     def keep_rollouts(self, batch: KVBatchMeta, completion: Completion, tokenizer: Any) -> None:
@@ -157,20 +160,32 @@ class History:
         self._writer.close("finished" if kind is None else "failed")
 
 
+# Estimates made under other values of these say nothing about this run.
+_ESTIMATES_DEPEND_ON = (
+    "actor_rollout_ref.model.path",
+    *(f"actor_rollout_ref.rollout.{name}" for name in ("temperature", "top_p", "top_k", "response_length")),
+    "reward",
+    *(f"spo.reward_{name}" for name in ("low", "high", "threshold")),
+)
+
+
 def _earlier_estimates(config: DictConfig, spo: SPOConfig, pool: PromptPool) -> Estimates:
     estimates = Estimates.none(len(pool))
+    if spo.init != "rollouts":
+        return estimates
     with open_reader(spo.store.url) as reader:
-        if preflight.run_name(config) not in {
-            run.name for run in queries.runs(reader, search=preflight.run_name(config))
-        }:
-            return estimates
-        earlier = queries.run(reader, preflight.run_name(config))
-        if earlier.config["actor_rollout_ref"]["model"]["path"] != config.actor_rollout_ref.model.path:
+        earlier = queries.find_run(reader, preflight.run_name(config))
+        if earlier is None or _conditions(earlier.config) != _conditions(without_secrets(preflight.plain(config))):
             return estimates
         stored = queries.init_scores(reader, earlier.run.id)
     for slot, digest in enumerate(pool.digests):
         estimates.responses[slot], estimates.reward_sum[slot] = stored.get(digest, (0, 0.0))
     return estimates
+
+
+def _conditions(config: Mapping[str, Any]) -> list[Any]:
+    options = OmegaConf.create(dict(config))
+    return [OmegaConf.select(options, name) for name in _ESTIMATES_DEPEND_ON]
 
 
 def tracker_rows(session: Session, slots: np.ndarray) -> TrackerRows:

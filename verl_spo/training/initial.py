@@ -36,6 +36,10 @@ class Estimates:
     def replace(self, slots: np.ndarray, responded: np.ndarray, rewards: np.ndarray) -> None:
         """Put responses, the slot and the reward (n,) of each, in the place of what `slots` had."""
         self.responses[slots], self.reward_sum[slots] = 0, 0.0
+        self.add(responded, rewards)
+
+    def add(self, responded: np.ndarray, rewards: np.ndarray) -> None:
+        """Count responses, the slot and the reward (n,) of each."""
         np.add.at(self.responses, responded, 1)
         np.add.at(self.reward_sum, responded, rewards)
 
@@ -59,6 +63,11 @@ def initial_tracker(config: SPOConfig, pool: PromptPool) -> ValueTracker:
             return _logged(config, _from_file(config, pool))
         case "run":
             return _logged(config, _from_run(config, pool))
+    return prior_tracker(config, pool)
+
+
+def prior_tracker(config: SPOConfig, pool: PromptPool) -> ValueTracker:
+    """A tracker that knows nothing."""
     return ValueTracker.from_value(len(pool), config.prior, config.prior_n_eff)
 
 
@@ -69,19 +78,28 @@ def tracker_of(config: SPOConfig, known: np.ndarray, values: np.ndarray) -> Valu
 
 
 def _from_file(config: SPOConfig, pool: PromptPool) -> tuple[np.ndarray, np.ndarray]:
-    slots = _slots_by_key(pool)
-    scale = RewardScale(config.reward_low, config.reward_high, config.reward_threshold)
+    slots, scale = _slots_by_key(pool), RewardScale.of(config)
     estimates = Estimates.none(len(pool))
     for key, scores in read_scores(str(config.init_file)).items():
         if key in slots:
-            slot = np.array([slots[key]])
             rewards = _scaled(scale, key, scores)
-            estimates.replace(slot, slot.repeat(len(rewards)), rewards)
+            estimates.add(np.repeat(slots[key], rewards.size), np.tile(rewards, len(slots[key])))
     return estimates.responses > 0, estimates.values(config.prior)
 
 
 def _scaled(scale: RewardScale, key: str, scores: list[float]) -> np.ndarray:
     return scale.scale(scores, lambda _: key)
+
+
+def scores_file(config: SPOConfig, estimates: Mapping[bytes, tuple[int, float]]) -> dict[str, list[float]]:
+    """What `init=file` reads as these estimates: scores by prompt digest, in the rewards' own unit.
+
+    Args:
+        config: Whose rewards they are.
+        estimates: By digest, how many responses there are and the sum of their rewards, in [0, 1] each.
+    """
+    scale = RewardScale.of(config)
+    return {digest.hex(): scale.unscale(total, count).tolist() for digest, (count, total) in estimates.items()}
 
 
 def _from_run(config: SPOConfig, pool: PromptPool) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +120,10 @@ def _logged(config: SPOConfig, found: tuple[np.ndarray, np.ndarray]) -> ValueTra
     return tracker_of(config, known, values)
 
 
-def _slots_by_key(pool: PromptPool) -> Mapping[str, int]:
-    """How a file may name a slot: by its digest in hex, or by the text of its last message."""
-    by_text = {pool.text(slot).strip(): slot for slot in range(len(pool))}
-    return {**by_text, **{digest.hex(): slot for slot, digest in enumerate(pool.digests)}}
+def _slots_by_key(pool: PromptPool) -> Mapping[str, list[int]]:
+    """How a file may name slots: one by its digest in hex, or all whose last message has a text by that text."""
+    slots: dict[str, list[int]] = {}
+    for slot, digest in enumerate(pool.digests):
+        for key in (pool.text(slot).strip(), digest.hex()):
+            slots.setdefault(key, []).append(slot)
+    return slots

@@ -16,7 +16,7 @@ def step_metrics(
     Args:
         session: After the step's evidence.
         completion: The step's trajectories, at least one.
-        failed: Requests that brought no trajectory.
+        failed: Requests that brought no trajectory: their session failed, or was evicted as too old.
         drift: Policy change of the step's update, nats a token, if measured.
         queue_depth: Steps that wait for the database.
     """
@@ -34,6 +34,7 @@ def step_metrics(
         **_distribution("spo/adv_before_norm", completion.raw_advantages),
         **_distribution("spo/adv_after_norm", completion.advantages),
         **session.retention.metrics(),
+        **session.sampler.metrics(),
     }
     if completion.rewards.var() > 0:
         metrics["spo/explained_variance"] = explained_variance(completion.rewards, completion.baselines)

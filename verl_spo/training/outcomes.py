@@ -51,8 +51,9 @@ def read_outcomes(batch: KVBatchMeta, policy_change: Mapping[str, float], with_e
 def read_session_rewards(batch: KVBatchMeta) -> tuple[list[str], np.ndarray]:
     """Each session's uid and reward, by its last output; a uid occurs once a session."""
     rows = {_split(batch.keys[row])[:2]: row for row in real_rows(batch)}
-    scores = _sums(batch, "rm_scores")[list(rows.values())]
-    return [uid for uid, _ in rows], scores
+    if not rows:
+        return [], np.zeros(0)
+    return [uid for uid, _ in rows], _sums(batch, "rm_scores")[list(rows.values())]
 
 
 def _read(batch: KVBatchMeta, field: str) -> np.ndarray:

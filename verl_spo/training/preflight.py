@@ -3,6 +3,7 @@
 `verl-spo train` runs them before Ray starts; the trainer runs them again, for those who call verl themselves.
 """
 
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +13,10 @@ import pyarrow.dataset as ds
 from omegaconf import DictConfig, OmegaConf
 
 from verl_spo.config import SPOConfig
-from verl_spo.errors import CheckpointError, ConfigError, DataError
+from verl_spo.data.scores import read_scores
+from verl_spo.errors import ConfigError, DataError
 from verl_spo.plugin import ADVANTAGE_ESTIMATOR, TRAINER_MODES
+from verl_spo.store import open_reader, queries
 from verl_spo.store.engine import check_writable
 from verl_spo.training import checkpoint, policy_loss
 
@@ -47,21 +50,33 @@ def check(config: DictConfig) -> None:
     spo = spo_config(config)
     _check_mode(config)
     _check_algorithm(config)
+    _check_parts(config)
     _check_drift(config, spo)
     for split in ("train_files", "val_files"):
         _check_files(config, split)
     _check_model(config)
     check_writable(spo.store.url)
-    _check_checkpoint(config)
+    if (folder := checkpoint_folder(config)) is None:
+        _check_init(config, spo)
+    else:
+        checkpoint.check(folder, run_name(config))
 
 
-def check_pool_size(prompts: int, batch_size: int) -> None:
-    """A batch is drawn without replacement: the pool must hold one."""
-    if prompts < batch_size:
+def check_pool_size(prompts: int, config: DictConfig) -> None:
+    """Prompts are drawn without replacement: the pool must hold all that are in flight at once."""
+    batch_size, warmup = config.data.train_batch_size, _warmup_batches(config)
+    if prompts < math.floor((1 + warmup) * batch_size):
+        ahead = f" and {warmup:g} more run ahead (trainer.v1.*.num_warmup_batches)" if warmup else ""
         raise ConfigError(
-            f"data.train_batch_size={batch_size}: the pool has only {prompts} distinct prompts and a batch is drawn "
-            f"without replacement; use at most {prompts}, or more data"
+            f"data.train_batch_size={batch_size}: the pool has only {prompts} distinct prompts, a batch is drawn "
+            f"without replacement{ahead}; use at most {math.floor(prompts / (1 + warmup))}, or more data"
         )
+
+
+def _warmup_batches(config: DictConfig) -> float:
+    """Batches that an asynchronous trainer has in flight beside the one it trains on."""
+    block = config.trainer.v1.get(config.trainer.v1.trainer_mode.removeprefix("spo_"))
+    return float((block or {}).get("num_warmup_batches", 0))
 
 
 def checkpoint_folder(config: DictConfig) -> Path | None:
@@ -101,6 +116,37 @@ def _check_algorithm(config: DictConfig) -> None:
         raise ConfigError(
             "algorithm.filter_groups.enable=True: SPO has no groups; set False (spo.value_range passes over prompts)"
         )
+
+
+def _check_parts(config: DictConfig) -> None:
+    """verl checks this too, in a worker (trainer_separate_async.py:60)."""
+    if config.trainer.v1.trainer_mode != "spo_separate_async":
+        return
+    parts = config.trainer.v1.separate_async.parameter_sync_step
+    mini_batch = config.actor_rollout_ref.actor.ppo_mini_batch_size
+    if config.data.train_batch_size != parts * mini_batch:
+        raise ConfigError(
+            f"data.train_batch_size={config.data.train_batch_size}: trainer.v1.trainer_mode=spo_separate_async trains "
+            f"on trainer.v1.separate_async.parameter_sync_step={parts} parts of "
+            f"actor_rollout_ref.actor.ppo_mini_batch_size={mini_batch} prompts; set {parts * mini_batch}"
+        )
+
+
+def _check_init(config: DictConfig, spo: SPOConfig) -> None:
+    """What a run starts from must be there."""
+    match spo.init:
+        case "file":
+            read_scores(str(spo.init_file))
+        case "run":
+            with open_reader(spo.store.url) as reader:
+                queries.run(reader, str(spo.init_run))
+        case "rollouts":
+            reward_model = config.reward.reward_model
+            if reward_model.enable and not reward_model.enable_resource_pool:
+                raise ConfigError(
+                    "reward.reward_model.enable_resource_pool=False: spo.init=rollouts wants rewards while it "
+                    "generates; set True, or another spo.init"
+                )
 
 
 def _check_drift(config: DictConfig, spo: SPOConfig) -> None:
@@ -159,14 +205,3 @@ def _check_model(config: DictConfig) -> None:
     looks_local = model.startswith((".", "/", "~")) or Path(model).exists()
     if looks_local and not (Path(model).expanduser() / "config.json").is_file():
         raise DataError(f"actor_rollout_ref.model.path={model}: no model folder (no config.json in it)")
-
-
-def _check_checkpoint(config: DictConfig) -> None:
-    folder = checkpoint_folder(config)
-    if folder is None:
-        return
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"{folder}: no such checkpoint; see trainer.default_local_dir and trainer.resume_from_path"
-        )
-    checkpoint.load(folder, run_name(config))

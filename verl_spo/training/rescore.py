@@ -1,6 +1,6 @@
 """`kl` retention's one extra log-prob pass a step: the current policy on the previous responses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,8 @@ import torch
 import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer
+from verl.utils.debug import marked_timer
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from verl.workers.utils.padding import response_from_nested
 
@@ -17,6 +19,35 @@ from verl_spo.training.previous import Response
 from verl_spo.training.session import Session
 
 PARTITION = "spo_previous"
+
+
+class Rescoring(PPOTrainer):  # type: ignore[misc]
+    """A trainer that re-scores with the weights of the old log-probs: those from before the step.
+
+    Stands after verl's trainer in the inheritance of SPO's: `spo_separate_async` puts these weights back for each part
+    of a step, around what stands here (verl/trainer/ppo/v1/trainer_separate_async.py:200).
+
+    Attributes:
+        policy_change: D of the latest batch, by uid; empty where the retention does not need it.
+    """
+
+    session: Session
+    policy_change: Mapping[str, float]
+
+    def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        batch = super()._compute_old_log_prob(batch, metrics)
+        self.policy_change = self._rescore(batch) if self.session.retention.needs_kl else {}
+        return batch
+
+    def _rescore(self, batch: KVBatchMeta) -> Mapping[str, float]:
+        scorer = Scorer(
+            actor=self.actor_rollout_wg,
+            multiple=max(self.actor_rollout_wg._dispatch_info["actor"]) + 1,
+            temperature=self.config.actor_rollout_ref.rollout.temperature,
+            eos=self.tokenizer.eos_token_id,
+        )
+        with marked_timer("spo_rescore", self.timing_raw):
+            return policy_change(batch, self.session, scorer)
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ class Session:
         self.histogram = ValueHistogram(tracker.value())
         self.previous = PreviousResponses(config.previous_tokens)
         self._describe = describe
-        self._scale = RewardScale(config.reward_low, config.reward_high, config.reward_threshold)
+        self._scale = RewardScale.of(config)
         self._in_flight: dict[str, tuple[int, float]] = {}
         self._blocked = np.zeros(tracker.size, dtype=bool)
         self._dispatched = 0

@@ -15,24 +15,23 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
-from verl.utils.debug import marked_timer
 
 from verl_spo.core.retention import update_drift
 from verl_spo.training import checkpoint, estimator, preflight
 from verl_spo.training.deadline import within
 from verl_spo.training.history import History
-from verl_spo.training.initial import initial_tracker
+from verl_spo.training.initial import initial_tracker, prior_tracker
 from verl_spo.training.initial_rollouts import InitialRollouts
 from verl_spo.training.metrics import step_metrics
 from verl_spo.training.outcomes import read_outcomes, real_rows, uid_of
 from verl_spo.training.policy_loss import LOG_RATIO_METRIC
 from verl_spo.training.pool import PromptPool
-from verl_spo.training.rescore import Scorer, policy_change
+from verl_spo.training.rescore import Rescoring
 from verl_spo.training.session import Completion, Session
 
 
 class SPOTrainer(InitialRollouts):
-    """What the three modes share; stands before verl's trainer in their inheritance."""
+    """What the three modes share; stands before verl's trainer in their inheritance, `Rescoring` after it."""
 
     verl_mode: str
 
@@ -45,14 +44,17 @@ class SPOTrainer(InitialRollouts):
         super().__init__(config)
         self.replay_buffer.poll_interval = self.spo.poll_interval_s
         self._completions: list[Completion] = []
+        self._lost = 0
 
     # ------------------------------ set-up ------------------------------
 
     def _init_dataloader(self) -> None:
         super()._init_dataloader()
         self.pool = PromptPool(self.train_dataset.dataframe, self.config.data.prompt_key)
-        preflight.check_pool_size(len(self.pool), self.config.data.train_batch_size)
-        tracker = initial_tracker(self.spo, self.pool)
+        preflight.check_pool_size(len(self.pool), self.config)
+        # A checkpoint brings its own; what the first start began from may be gone by now.
+        resumes = preflight.checkpoint_folder(self.config) is not None
+        tracker = (prior_tracker if resumes else initial_tracker)(self.spo, self.pool)
         self.session = Session(self.spo, tracker, self.config.data.train_batch_size, self.pool.name)
 
     def on_init_end(self) -> None:
@@ -93,7 +95,7 @@ class SPOTrainer(InitialRollouts):
         return super()._balance_batch(batch, *args, **kwargs)
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        outcomes = read_outcomes(batch, self._policy_change(batch), self.session.baseline.needs_energies)
+        outcomes = read_outcomes(batch, self.policy_change, self.session.baseline.needs_energies)
         completion = self.session.complete(outcomes, self.global_steps)
         self._completions.append(completion)
         self.history.keep_rollouts(batch, completion, self.tokenizer)
@@ -103,12 +105,13 @@ class SPOTrainer(InitialRollouts):
     def step(self, metrics: dict[str, Any], timing_raw: dict[str, float]) -> KVBatchMeta:
         """One training step, at whose end the tracker holds its evidence: a checkpoint follows right after."""
         batch = super().step(metrics, timing_raw)
-        failed = self._release_lost()
-        drift = self._drift(metrics)
+        self._release_lost()
+        drift = self._drift(batch, metrics)
         self.session.publish(drift)
         completion = Completion.joined(self._completions)
         self._completions.clear()
-        spo_metrics = step_metrics(self.session, completion, failed, drift, self.history.queue_depth)
+        spo_metrics = step_metrics(self.session, completion, self._lost, drift, self.history.queue_depth)
+        self._lost = 0
         metrics.update(spo_metrics)
         self.history.submit(self.global_steps, self.session, completion, spo_metrics)
         return batch
@@ -116,30 +119,18 @@ class SPOTrainer(InitialRollouts):
     def on_step_end(self) -> None:
         self._sync_weights(super().on_step_end)
 
-    def _policy_change(self, batch: KVBatchMeta) -> dict[str, float]:
-        if not self.session.retention.needs_kl:
-            return {}
-        scorer = Scorer(
-            actor=self.actor_rollout_wg,
-            multiple=max(self.actor_rollout_wg._dispatch_info["actor"]) + 1,
-            temperature=self.config.actor_rollout_ref.rollout.temperature,
-            eos=self.tokenizer.eos_token_id,
-        )
-        with marked_timer("spo_rescore", self.timing_raw):
-            return policy_change(batch, self.session, scorer)
-
-    def _drift(self, metrics: dict[str, Any]) -> float | None:
-        """How far this step's update moved the policy, nats a token."""
-        actor, batch_size = self.config.actor_rollout_ref.actor, self.config.data.train_batch_size
-        updates = batch_size // actor.ppo_mini_batch_size * actor.ppo_epochs
+    def _drift(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> float | None:
+        """How far this step's update on `batch`, padding and all, moved the policy, nats a token."""
+        actor = self.config.actor_rollout_ref.actor
+        updates = len(batch.keys) // actor.ppo_mini_batch_size * actor.ppo_epochs
         change = metrics.get(LOG_RATIO_METRIC)
         return None if change is None else update_drift(float(change), updates)
 
-    def _release_lost(self) -> int:
+    def _release_lost(self) -> None:
         """Free the prompts of requests that verl no longer knows: their session failed, or was evicted as stale."""
         known = (tq.kv_list("train") or {}).get("train", {})
         alive = {key.split("_")[0] for key in known}
-        return self.session.release([uid for uid in self.session.in_flight if uid not in alive])
+        self._lost += self.session.release([uid for uid in self.session.in_flight if uid not in alive])
 
     def _sync_weights(self, hook: Any) -> None:
         """Run a hook of verl's that may publish weights: a failed sync waits for its acknowledgement for ever."""
@@ -170,21 +161,21 @@ class SPOTrainer(InitialRollouts):
 
 
 @register_trainer("spo_sync")
-class SPOTrainerSync(SPOTrainer, PPOTrainerSync):  # type: ignore[misc]
+class SPOTrainerSync(SPOTrainer, PPOTrainerSync, Rescoring):  # type: ignore[misc]
     """Synchronous SPO: generate, train, publish, one after the other."""
 
     verl_mode = "sync"
 
 
 @register_trainer("spo_colocate_async")
-class SPOTrainerColocateAsync(SPOTrainer, PPOTrainerColocateAsync):  # type: ignore[misc]
+class SPOTrainerColocateAsync(SPOTrainer, PPOTrainerColocateAsync, Rescoring):  # type: ignore[misc]
     """Asynchronous SPO on shared devices, with partial rollouts."""
 
     verl_mode = "colocate_async"
 
 
 @register_trainer("spo_separate_async")
-class SPOTrainerSeparateAsync(SPOTrainer, PPOTrainerSeparateAsync):  # type: ignore[misc]
+class SPOTrainerSeparateAsync(SPOTrainer, PPOTrainerSeparateAsync, Rescoring):  # type: ignore[misc]
     """Asynchronous SPO with trainer and rollout on devices of their own."""
 
     verl_mode = "separate_async"

@@ -27,6 +27,7 @@ FILTERS = [
 QUERIES = {
     "runs": lambda reader: queries.runs(reader, search="demo"),
     "run": lambda reader: queries.run(reader, "demo/spo"),
+    "find_run": lambda reader: queries.find_run(reader, "demo/spo"),
     "metric_names": lambda reader: queries.metric_names(reader, [1, 2]),
     "metric_series": lambda reader: queries.metric_series(reader, [1], ["spo/reward", "spo/p_hats"]),
     "metric_series_tick": lambda reader: queries.metric_series(

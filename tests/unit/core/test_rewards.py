@@ -50,5 +50,17 @@ def test_nan_is_refused_by_name():
         RewardScale(-5, 5).scale([0, np.nan], describe="ab".__getitem__)
 
 
+@given(st.floats(-5, 5), st.floats(0.1, 5), st.lists(st.floats(0, 1), min_size=1))
+def test_rewards_can_be_written_in_their_own_unit_again(low, width, shares):
+    scale = RewardScale(low, low + width)
+    assert scale.scale(scale.unscale(sum(shares), len(shares))).sum() == pytest.approx(sum(shares), abs=1e-6)
+
+
+def test_counted_successes_stay_so_under_a_threshold():
+    scale = RewardScale(-1, 1, threshold=0.5)
+    assert scale.unscale(2.0, 5).tolist() == [1, 1, -1, -1, -1]
+    assert scale.scale(scale.unscale(2.0, 5)).sum() == 2
+
+
 def test_an_empty_batch():
     assert RewardScale().scale([]).shape == (0,)

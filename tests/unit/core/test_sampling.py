@@ -171,7 +171,7 @@ def test_no_draw_costs_more_than_looking_at_every_prompt_twice():
     assert np.unique(sampler.draw(1000, tracker, 0.0)).size == 1000
     assert sampler.scanned
     assert tracker.looked_at == 2000
-    assert sampler.metrics() == {"spo/draw_proposals": 1000.0, "spo/draw_scanned": 1.0}
+    assert sampler.metrics() == {"spo/draw_proposals": 1000, "spo/draw_scanned": 1, "spo/draw_called_back": 0}
 
 
 def test_the_same_seed_draws_the_same_prompts():
@@ -214,18 +214,34 @@ def test_an_unknown_kind_is_refused_by_name():
 
 def test_too_few_prompts_says_how_many_and_why():
     tracker = ValueTracker.from_value(6, [0.0, 0.0, 0.1, 0.5, 1.0, 0.5], 8.0)
-    sampler = PromptSampler(6, epsilon=0.0, value_range=(0.05, 1.0))
+    sampler = PromptSampler(6, epsilon=0.0)
     blocked = np.array([False, False, False, True, False, False])
     assert sorted(sampler.draw(2, tracker, 0.0, blocked).tolist()) == [2, 5]
     with pytest.raises(SPOError) as error:
         sampler.draw(3, tracker, 0.0, blocked)
-    for part in (
-        "3 prompts wanted, but only 2 of 6",
-        "1 are in flight",
-        "2 are passed over by spo.value_range=[0.05, 1]",
-        "1 have no weight with spo.epsilon=0",
-    ):
+    for part in ("3 prompts wanted, but only 2 of 6", "1 are in flight", "3 have no weight with spo.epsilon=0"):
         assert part in str(error.value)
+
+
+def test_prompts_that_are_passed_over_come_back_after_all_others():
+    values = [0.5, 1.0, 0.3, 1.0, 0.0, 0.6]
+    tracker = ValueTracker.from_value(6, values, 8.0)
+    sampler = PromptSampler(6, epsilon=0.01, value_range=(0.1, 0.9))
+    blocked = np.array([False, False, False, False, True, False])
+    for _ in range(50):
+        drawn = sampler.draw(4, tracker, 0.0, blocked).tolist()
+        assert sorted(drawn[:3]) == [0, 2, 5]
+        assert drawn[3] in (1, 3)
+        assert sampler.metrics()["spo/draw_called_back"] == 1
+    sampler.draw(3, tracker, 0.0, blocked)
+    assert sampler.called_back == 0
+
+
+def test_prompts_come_back_by_their_weights():
+    tracker, sampler = ValueTracker.from_value(4, [0.95, 1.0, 0.99, 0.5], 8.0), PromptSampler(4, value_range=(0.1, 0.9))
+    expected = successive(PromptSampler(4).weights(tracker, 0.0) * [1, 1, 1, 0], 2)
+    seen = Counter(tuple(sampler.draw(3, tracker, 0.0).tolist()[1:]) for _ in range(20_000))
+    assert agrees(seen, expected)
 
 
 @pytest.mark.parametrize("size", [0, 1])

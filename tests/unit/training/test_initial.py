@@ -1,6 +1,7 @@
 """Where the tracker starts."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from verl_spo.config import SPOConfig, StoreConfig
 from verl_spo.errors import RewardError, StoreError
 from verl_spo.store import open_writer
 from verl_spo.store.records import InitScores, PromptRecord, TrackerRows
-from verl_spo.training.initial import Estimates, initial_tracker, tracker_of
+from verl_spo.training.initial import Estimates, initial_tracker, scores_file, tracker_of
 from verl_spo.training.pool import PromptPool
 
 
@@ -81,8 +82,36 @@ def test_of_an_earlier_run_counts_what_it_visited_or_scored(pool: PromptPool, tm
 
 
 def test_a_run_that_is_not_there_is_named(pool: PromptPool, tmp_path: Path) -> None:
-    with pytest.raises(StoreError):
-        initial_tracker(SPOConfig(init="run", init_run="math/old"), pool)
+    store = StoreConfig(url=f"sqlite:///{tmp_path}/store.db")
+    records = [PromptRecord(digest, "arithmetic", [], "") for digest in pool.digests]
+    none = np.zeros(4)
+    rows = TrackerRows(np.arange(4), none + 1, none + 1, none, none, none)
+    open_writer(store, info("math/olds"), records, rows, None).close("finished")
+    with pytest.raises(StoreError, match=r"run 'math/old': not in .*there is 'math/olds'"):
+        initial_tracker(SPOConfig(init="run", init_run="math/old", store=store), pool)
+
+
+@pytest.mark.parametrize("options", [{}, {"reward_low": -1.0}, {"reward_low": -1.0, "reward_threshold": 0.5}])
+def test_estimates_that_were_written_to_a_file_are_read_as_they_were(
+    pool: PromptPool, tmp_path: Path, options: dict[str, float]
+) -> None:
+    file, config = tmp_path / "scores.json", SPOConfig(**options)
+    written = scores_file(config, {pool.digests[0]: (8, 0.0), pool.digests[1]: (8, 3.0), pool.digests[3]: (2, 2.0)})
+    file.write_text(json.dumps(written))
+    tracker = initial_tracker(replace(config, init="file", init_file=str(file)), pool)
+    assert tracker.value() == pytest.approx([0.5 / 9, 3.5 / 9, 0.5, 2.5 / 3])
+
+
+def test_prompts_of_one_text_share_its_scores_and_add_their_own(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": [{"role": "user", "content": "1+1"}], "reward_model": {"ground_truth": truth}}
+        for truth in ("2", "10")
+    ]
+    pool, file = PromptPool(rows), tmp_path / "scores.json"
+    file.write_text(json.dumps({"1+1": [1, 0], pool.digests[1].hex(): [1]}))
+    tracker = initial_tracker(SPOConfig(init="file", init_file=str(file)), pool)
+    assert tracker.value() == pytest.approx([1.5 / 3, 2.5 / 4])
+    assert tracker.n_eff() == pytest.approx([8.0, 8.0])
 
 
 def test_a_tracker_knows_what_it_knows() -> None:

@@ -61,6 +61,16 @@ def test_the_recipe_passes_as_it_is(demo_dir: Path) -> None:
             "actor_rollout_ref.actor.ppo_mini_batch_size=128: spo.retention=drift needs at least 2 updates a step; "
             "set at most 64",
         ),
+        (
+            ["trainer.v1.trainer_mode=spo_separate_async", "trainer.v1.separate_async.parameter_sync_step=4"],
+            "data.train_batch_size=128: trainer.v1.trainer_mode=spo_separate_async trains on "
+            "trainer.v1.separate_async.parameter_sync_step=4 parts of actor_rollout_ref.actor.ppo_mini_batch_size=64 "
+            "prompts; set 256",
+        ),
+        (
+            ["spo.init=rollouts", "reward.reward_model.enable=True"],
+            "reward.reward_model.enable_resource_pool=False: spo.init=rollouts wants rewards while it generates",
+        ),
     ],
 )
 def test_contradicting_options_are_refused(demo_dir: Path, overrides: list[str], expected: str) -> None:
@@ -130,9 +140,34 @@ def test_a_checkpoint_that_is_gone_is_refused(demo_dir: Path) -> None:
         preflight.check(configure(demo_dir))
 
 
-def test_a_pool_smaller_than_a_batch_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"data.train_batch_size=128: the pool has only 64 distinct prompts"):
-        preflight.check_pool_size(64, 128)
+def test_what_a_run_starts_from_must_be_there(demo_dir: Path) -> None:
+    with pytest.raises(DataError, match=r"scores.json: no such file of scores"):
+        preflight.check(configure(demo_dir, "spo.init=file", f"spo.init_file={demo_dir}/scores.json"))
+    with pytest.raises(StoreError, match=r"run 'math/old': not in .*it has no runs yet"):
+        preflight.check(configure(demo_dir, "spo.init=run", "spo.init_run=math/old"))
+
+
+def test_a_resumed_run_needs_no_longer_what_it_started_from(demo_dir: Path) -> None:
+    folder = demo_dir / "checkpoints" / "spo" / "global_step_7"
+    identity = checkpoint.Identity("uid", "arithmetic/spo", "00")
+    checkpoint.save(folder, checkpoint.Checkpoint(identity, 7, {}, {}))
+    (folder.parent / "latest_checkpointed_iteration.txt").write_text("7")
+    preflight.check(configure(demo_dir, "spo.init=file", "spo.init_file=gone.json"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "prompts", "expected"),
+    [
+        ("sync", 64, "the pool has only 64 distinct prompts, a batch is drawn without replacement; use at most 64"),
+        ("colocate_async", 255, "and 1 more run ahead (trainer.v1.*.num_warmup_batches); use at most 127"),
+    ],
+)
+def test_a_pool_that_is_too_small_is_refused(demo_dir: Path, mode: str, prompts: int, expected: str) -> None:
+    config = configure(demo_dir, f"trainer.v1.trainer_mode=spo_{mode}")
+    with pytest.raises(ConfigError, match=r"data.train_batch_size=128: ") as caught:
+        preflight.check_pool_size(prompts, config)
+    assert expected in str(caught.value)
+    preflight.check_pool_size(256, config)
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:

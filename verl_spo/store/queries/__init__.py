@@ -18,7 +18,7 @@ from verl_spo.store.queries.prompts import (
     prompt,
     prompts,
 )
-from verl_spo.store.queries.runs import AttemptRow, RunDetail, RunRow, run, runs
+from verl_spo.store.queries.runs import AttemptRow, RunDetail, RunRow, find_run, run, runs
 from verl_spo.store.queries.summaries import SummaryRow, rewards_at, step_summaries
 from verl_spo.store.queries.trackers import init_scores, tracker
 
@@ -40,6 +40,7 @@ __all__ = [
     "count_prompts",
     "data_sources",
     "evaluations",
+    "find_run",
     "init_scores",
     "metric_names",
     "metric_series",

@@ -105,11 +105,19 @@ def run(reader: Reader, name: str) -> RunDetail:
     Raises:
         StoreError: There is none of this name.
     """
+    if (found := find_run(reader, name)) is not None:
+        return found
+    with reader.connect() as connection:
+        names = connection.execute(select(Run.name)).scalars().all()
+    raise StoreError(f"run {name!r}: not in {reader}; {_suggestion(name, list(names))}")
+
+
+def find_run(reader: Reader, name: str) -> RunDetail | None:
+    """All about a run; None if there is none of this name."""
     with reader.connect() as connection:
         row = connection.execute(select(*_COLUMNS).where(Run.name == clean(name))).one_or_none()
         if row is None:
-            names = connection.execute(select(Run.name)).scalars().all()
-            raise StoreError(f"run {name!r}: not in {reader}; {_suggestion(name, list(names))}")
+            return None
         attempts: Select[*tuple[Any, ...]] = (
             select(*(Attempt.__table__.c[field] for field in AttemptRow.__annotations__))
             .where(Attempt.run_id == row.id)
