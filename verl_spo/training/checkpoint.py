@@ -17,6 +17,8 @@ from verl_spo.errors import CheckpointError
 
 FORMAT = 1
 FOLDER = "spo"
+# verl's part of a checkpoint that `prune` looks for.
+WEIGHTS = "actor"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,18 @@ def check(step_folder: Path, run_name: str) -> dict[str, Any]:
             "folder, or trainer.resume_mode=disable"
         )
     return document
+
+
+def prune(root: Path, step: int) -> None:
+    """Remove SPO's state from checkpoints whose weights verl has pruned (`trainer.max_actor_ckpt_to_keep`).
+
+    Where this machine does not even see the weights of `step`, it cannot tell, and removes nothing.
+    """
+    if not (root / f"global_step_{step}" / WEIGHTS).is_dir():
+        return
+    for folder in root.glob("global_step_*"):
+        if not (folder / WEIGHTS).is_dir():
+            shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 
 def check_pool(checkpoint: Checkpoint, pool: str, source: Path) -> None:

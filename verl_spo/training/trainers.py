@@ -5,6 +5,7 @@ everything between them, from generation to the policy update, stays verl's.
 """
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,24 +141,28 @@ class SPOTrainer(InitialRollouts):
 
     def _save_checkpoint(self) -> None:
         """SPO's state first: verl's part ends by declaring the checkpoint the latest."""
-        folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
+        root = Path(self.config.trainer.default_local_dir)
         arrays, values = self.session.state()
         identity = checkpoint.Identity(
             self.history.run_uid, preflight.run_name(self.config), self.pool.fingerprint().hex()
         )
-        checkpoint.save(folder, checkpoint.Checkpoint(identity, self.global_steps, arrays, values))
+        state = checkpoint.Checkpoint(identity, self.global_steps, arrays, values)
+        checkpoint.save(root / f"global_step_{self.global_steps}", state)
         self.history.flush()
         super()._save_checkpoint()
+        checkpoint.prune(root, self.global_steps)
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
-        self._restored = None
+        self._restored: checkpoint.Checkpoint | None = None
         folder = preflight.checkpoint_folder(self.config)
         if self.global_steps == 0 or folder is None:
             return
-        self._restored = checkpoint.load(folder, preflight.run_name(self.config))
-        checkpoint.check_pool(self._restored, self.pool.fingerprint().hex(), folder)
-        self.session.restore(self._restored.arrays, self._restored.values)
+        restored = checkpoint.load(folder, preflight.run_name(self.config))
+        checkpoint.check_pool(restored, self.pool.fingerprint().hex(), folder)
+        self.session.restore(restored.arrays, restored.values)
+        # The session has copies: of `kl`'s responses there may be gigabytes.
+        self._restored = replace(restored, arrays={}, values={})
 
 
 @register_trainer("spo_sync")

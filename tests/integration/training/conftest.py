@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.killing import marked_processes
 from verl_spo.data.arithmetic import make_prompt_set, write_prompt_set
 from verl_spo.data.recipe import Recipe
 from verl_spo.data.tiny_model import make_tiny_model
-from verl_spo.training.processes import MARK, segments
+from verl_spo.training.processes import segments
 
 RECIPE = "cpu/arithmetic_spo"
 SMALL = (
@@ -67,16 +68,3 @@ def train(start: Callable[..., subprocess.Popen[str]], run_dir: Path) -> Callabl
         return status
 
     return run
-
-
-def marked_processes() -> list[int]:
-    """Processes that a launch started and left."""
-    found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            content = environ.read_bytes()
-        except OSError:
-            continue
-        if f"{MARK}=".encode() in content:
-            found.append(int(environ.parent.name))
-    return found

@@ -1,6 +1,5 @@
 """Synchronous SPO on real verl and real vLLM: it trains, it resumes bit for bit, and a failure ends it."""
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -8,25 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
+from tests.support.killing import kill_when, last_step, marked_processes, saved_step
 from tests.support.waiting import wait_until
 from verl_spo.errors import StoreError
 from verl_spo.store import open_reader, queries
 from verl_spo.training import checkpoint
+from verl_spo.training.processes import segments
 
 pytestmark = pytest.mark.verl
 
 STEPS = ("trainer.total_training_steps=6", "trainer.save_freq=2")
-
-
-def last_step(run_dir: Path, run: str) -> int:
-    try:
-        with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
-            return queries.run(reader, run).run.last_step
-    except StoreError:
-        return 0
 
 
 def outcomes(run_dir: Path, run: str) -> dict[int, list[tuple]]:
@@ -42,12 +34,6 @@ def outcomes(run_dir: Path, run: str) -> dict[int, list[tuple]]:
     return {step: sorted(rows) for step, rows in sorted(found.items())}
 
 
-def saved_step(run_dir: Path, name: str) -> int | None:
-    """The checkpoint that a resume starts from."""
-    latest = run_dir / "checkpoints" / name / "latest_checkpointed_iteration.txt"
-    return int(latest.read_text()) if latest.is_file() else None
-
-
 def logged_step(run_dir: Path, run: str) -> int:
     """The last step that is over: what comes next is generation."""
     try:
@@ -56,20 +42,6 @@ def logged_step(run_dir: Path, run: str) -> int:
             return max((step for series in page.series for step in series.steps.tolist()), default=0)
     except StoreError:
         return 0
-
-
-def kill_with_all_it_started(process: subprocess.Popen[str]) -> None:
-    """SIGKILL, as a machine that loses power would: nobody cleans up."""
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for member in family:
-        member.send_signal(signal.SIGKILL)
-    psutil.wait_procs(family)
-
-
-def kill_when(reached: Callable[[Path], bool], process: subprocess.Popen[str], run_dir: Path) -> None:
-    wait_until(lambda: reached(run_dir) or process.poll() is not None, timeout=300, every=0.05)
-    assert process.poll() is None, (run_dir / "cut.log").read_text()[-4000:]
-    kill_with_all_it_started(process)
 
 
 def assert_sound(run_dir: Path) -> None:
@@ -108,7 +80,7 @@ def test_a_run_that_is_killed_again_and_again_resumes_bit_for_bit(
     assert list(whole) == [1, 2, 3, 4, 5, 6]
     resumed: list[int | None] = [None]
     for reached in KILLS:
-        kill_when(reached, start("cut", *STEPS), run_dir)
+        kill_when(reached, start("cut", *STEPS), run_dir, run_dir / "cut.log")
         assert_sound(run_dir)
         done = range(1, last_step(run_dir, "arithmetic/cut") + 1)
         assert outcomes(run_dir, "arithmetic/cut") == {step: whole[step] for step in done}
@@ -194,11 +166,12 @@ def test_a_failed_weight_sync_ends_the_run(run_dir: Path, train: Callable[..., i
     assert "no answer within spo.weight_sync_timeout_s=15 s" in (run_dir / "broken.log").read_text()
 
 
-def test_an_interrupted_run_leaves_nothing_behind(
-    run_dir: Path, start: Callable[..., subprocess.Popen[str]], train: Callable[..., int]
-) -> None:
+def test_an_interrupted_run_leaves_nothing_behind(run_dir: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+    before = segments()
     process = start("interrupted", "trainer.total_training_steps=100", "trainer.save_freq=-1")
     wait_until(lambda: last_step(run_dir, "arithmetic/interrupted") >= 1 or process.poll() is not None, timeout=300)
+    assert marked_processes() != []
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=120) == 128 + signal.SIGINT
-    assert [pid for pid in os.listdir("/proc") if pid == str(process.pid)] == []
+    assert marked_processes() == []
+    assert segments() <= before

@@ -24,6 +24,18 @@ def test_round_trip(tmp_path: Path) -> None:
     assert np.array_equal(found.arrays["tracker.alpha"], np.linspace(0, 1, 5))
 
 
+@pytest.mark.parametrize("sees_weights", [True, False])
+def test_states_whose_weights_are_gone_go_too(tmp_path: Path, sees_weights: bool) -> None:
+    for step in (2, 4, 6):
+        checkpoint.save(tmp_path / f"global_step_{step}", example(step))
+    if sees_weights:
+        for step in (4, 6):
+            (tmp_path / f"global_step_{step}" / "actor").mkdir()
+    checkpoint.prune(tmp_path, 6)
+    left = sorted(path.parent.name for path in tmp_path.glob("global_step_*/spo"))
+    assert left == ["global_step_2", "global_step_4", "global_step_6"][sees_weights:]
+
+
 def test_a_second_save_replaces_the_first_whole(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, example(3))
     checkpoint.save(tmp_path, example(4))
