@@ -43,13 +43,15 @@ def run_dir(assets: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(run_dir: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start `verl-spo train` on the small problem; output goes to a file beside the database."""
+    """Start `verl-spo train`, or its like, on the small problem; output goes to a file beside the database."""
 
-    def begin(name: str, *overrides: str, recipe: str = RECIPE, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "verl_spo", "train", recipe, f"demo_dir={run_dir}"]
-        command += [f"trainer.experiment_name={name}", *SMALL, *overrides]
+    def begin(
+        name: str, *overrides: str, command: str = "train", recipe: str = RECIPE, **environment: str
+    ) -> subprocess.Popen[str]:
+        arguments = [sys.executable, "-m", "verl_spo", command, recipe, f"demo_dir={run_dir}"]
+        arguments += [f"trainer.experiment_name={name}", *SMALL, *overrides]
         with (run_dir / f"{name}.log").open("a") as log:
-            return subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log, text=True)
+            return subprocess.Popen(arguments, env={**os.environ, **environment}, stdout=log, stderr=log, text=True)
 
     return begin
 

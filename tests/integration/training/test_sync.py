@@ -1,5 +1,6 @@
 """Synchronous SPO on real verl and real vLLM: it trains, it resumes bit for bit, and a failure ends it."""
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -136,7 +137,10 @@ def test_weights_stay_in_sync_and_metrics_reach_the_store(run_dir: Path, train: 
 
 def test_initial_values_come_from_rollouts_or_an_earlier_run(run_dir: Path, train: Callable[..., int]) -> None:
     once = ("trainer.total_training_steps=1", "trainer.save_freq=-1")
-    train("first", *once, "spo.init=rollouts", "spo.init_rollouts=2")
+    values = run_dir / "values.json"
+    train("first", f"--out={values}", *once, "spo.init_rollouts=2", command="init-values")
+    # Two responses to each prompt are there already, and enough.
+    train("first", *once, "spo.init=rollouts", "spo.init_rollouts=1")
     train("second", *once, "spo.init=run", "spo.init_run=arithmetic/first", "spo.init_n_eff=3.5")
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
         first, second = (queries.run(reader, f"arithmetic/{name}").run for name in ("first", "second"))
@@ -144,6 +148,8 @@ def test_initial_values_come_from_rollouts_or_an_earlier_run(run_dir: Path, trai
         start = queries.step_summaries(reader, first.id)[0]
         unvisited = [row for row in queries.prompts(reader, second.id, limit=1000).rows if row.visits == 0]
     assert len(scores) == 64
+    written = {digest: sum(each) for digest, each in json.loads(values.read_text()).items()}
+    assert written == {digest.hex(): reward_sum for digest, (_, reward_sum) in scores.items()}
     assert {responses for responses, _ in scores.values()} == {2}
     assert 0 < sum(reward_sum for _, reward_sum in scores.values()) < 128
     # Jeffreys' estimates from two responses: 1/6, 1/2 and 5/6.
