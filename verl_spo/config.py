@@ -11,6 +11,10 @@ from typing import Any
 
 from verl_spo.errors import ConfigError
 
+# What SPO is called among verl's options: algorithm.adv_estimator and trainer.v1.trainer_mode.
+ADVANTAGE_ESTIMATOR = "spo"
+TRAINER_MODES = ("spo_sync", "spo_colocate_async", "spo_separate_async")
+
 BASELINES = ("value", "optimal")
 RETENTIONS = ("kl", "constant", "event", "drift")
 NORMALIZATIONS = ("trajectory", "token", "none")

@@ -12,9 +12,6 @@ import wrapt
 
 from verl_spo.training import cpu
 
-ADVANTAGE_ESTIMATOR = "spo"
-TRAINER_MODES = ("spo_sync", "spo_colocate_async", "spo_separate_async")
-
 
 def _register_losses_and_estimator(core_algos: ModuleType) -> None:
     from verl_spo.training import estimator, policy_loss

@@ -9,9 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from verl_spo.config import StoreConfig
+from verl_spo.config import ADVANTAGE_ESTIMATOR, TRAINER_MODES, StoreConfig
 from verl_spo.errors import SPOError
-from verl_spo.plugin import ADVANTAGE_ESTIMATOR, TRAINER_MODES
 from verl_spo.store.engine import check_writable
 from verl_spo.store.urls import mask
 from verl_spo.training import plugin_check, provenance

@@ -12,10 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from omegaconf import DictConfig, OmegaConf
 
-from verl_spo.config import SPOConfig
+from verl_spo.config import ADVANTAGE_ESTIMATOR, TRAINER_MODES, SPOConfig
 from verl_spo.data.scores import read_scores
 from verl_spo.errors import ConfigError, DataError
-from verl_spo.plugin import ADVANTAGE_ESTIMATOR, TRAINER_MODES
 from verl_spo.store import open_reader, queries
 from verl_spo.store.engine import check_writable
 from verl_spo.training import checkpoint, policy_loss

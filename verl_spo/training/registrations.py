@@ -1,7 +1,7 @@
 """What verl's TaskRunner will find in its registries."""
 
+from verl_spo.config import ADVANTAGE_ESTIMATOR, TRAINER_MODES
 from verl_spo.errors import PluginError
-from verl_spo.plugin import ADVANTAGE_ESTIMATOR, TRAINER_MODES
 
 
 def check() -> None:
