@@ -56,7 +56,7 @@ class History:
         )
         rows = tracker_rows(session, np.arange(len(pool)))
         resume_step = restored.step if restored else None
-        earlier = _earlier_estimates(config, spo, pool)
+        earlier = earlier_estimates(config, spo, pool)
         writer = open_writer(spo.store, info, pool.records(), rows, resume_step, session.retention.clock)
         return cls(writer, run_uid, spo, earlier)
 
@@ -169,7 +169,8 @@ _ESTIMATES_DEPEND_ON = (
 )
 
 
-def _earlier_estimates(config: DictConfig, spo: SPOConfig, pool: PromptPool) -> Estimates:
+def earlier_estimates(config: DictConfig, spo: SPOConfig, pool: PromptPool) -> Estimates:
+    """What an attempt of this run has estimated for `init=rollouts`, under the same conditions."""
     estimates = Estimates.none(len(pool))
     if spo.init != "rollouts":
         return estimates
