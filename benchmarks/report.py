@@ -88,9 +88,13 @@ def agreement(rows: Sequence[Row], setting: str) -> str:
         tier: lines([row.through(steps) for row in rows if (row.tier, row.setting) == (tier, setting)])
         for tier in ("verl", "lab")
     }
-    head = [*_NAMES, *(f"{what}, {tier}" for tier in tiers for what in ("seeds", "area", "against grpo"))]
-    body = [[*map(_text, line), *_both(tiers, line)] for line in sorted(tiers["verl"], key=str)]
-    separator = ["---"] * len(_NAMES) + ["---:"] * 6
+    compared = [f"{what}, {tier}" for tier in tiers for what in ("seeds", "area", "against grpo")]
+    head = [*_NAMES, *compared, "extra pass, of a step's time in verl"]
+    body = [
+        [*map(_text, line), *_both(tiers, line), _extra_share(runs)]
+        for line, runs in sorted(tiers["verl"].items(), key=lambda item: str(item[0]))
+    ]
+    separator = ["---"] * len(_NAMES) + ["---:"] * (len(head) - len(_NAMES))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, separator, *body))
 
 
@@ -101,6 +105,11 @@ def _both(tiers: Mapping[str, Mapping[Line, list[Row]]], line: Line) -> Iterator
         yield str(len(runs))
         yield Estimate.of([row.area for row in runs]).points() if runs else ""
         yield against.points(signed=True) if against else ""
+
+
+def _extra_share(runs: Sequence[Row]) -> str:
+    """What part of a training step re-scoring takes."""
+    return f"{100 * fmean(row.metrics.get('rescore_s', 0.0) / row.metrics['step_s'] for row in runs):.0f} %"
 
 
 def _text(name: str | None) -> str:

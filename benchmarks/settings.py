@@ -13,12 +13,14 @@ _OPTIMAL = (
     Variant("spo, optimal baseline", "kl", "trajectory"),
     Variant("spo, optimal baseline", "drift", "trajectory"),
     Variant("spo, optimal baseline, uniform sampling", "kl", "trajectory"),
+    Variant("spo, optimal baseline, shuffled passes", "kl", "trajectory"),
     Variant("reinforce, optimal baseline"),
 )
 _ABLATIONS = (
     Variant("spo", "event, published step", "trajectory"),
     Variant("spo, no baseline", "kl", "trajectory"),
     Variant("spo, uniform sampling", "kl", "trajectory"),
+    Variant("spo, shuffled passes", "kl", "trajectory"),
 )
 _RETENTIONS_ALONE = tuple(Variant("spo", retention, "trajectory") for retention in RETENTIONS)
 

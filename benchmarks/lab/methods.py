@@ -23,7 +23,7 @@ class Variant:
 
     Attributes:
         method: `grpo`, `reinforce++`, `reinforce, optimal baseline`, or `spo` followed by what is changed of it:
-            `, optimal baseline`, `, no baseline`, `, uniform sampling`.
+            `, optimal baseline`, `, no baseline`, `, uniform sampling`, `, shuffled passes`.
         retention: SPO's, or `event, published step`; None for the others.
         normalization: SPO's; None for the others.
     """
@@ -123,10 +123,21 @@ class OptimalReinforce(Reinforce):
 
 
 class SPO:
-    """SPO on `verl_spo.core`, as `options` ask; without the baseline the tracker only chooses prompts."""
+    """SPO on `verl_spo.core`, as `options` ask, less what a variant takes away.
 
-    def __init__(self, options: SPOConfig, pool_size: int, batch_size: int, policy: Policy, use_baseline: bool) -> None:
-        self._options, self._policy, self._use_baseline = options, policy, use_baseline
+    Without `use_baseline` the tracker only chooses prompts; with `passes` it does not choose them.
+    """
+
+    def __init__(
+        self,
+        options: SPOConfig,
+        pool_size: int,
+        batch_size: int,
+        policy: Policy,
+        use_baseline: bool = True,
+        passes: Epochs | None = None,
+    ) -> None:
+        self._options, self._policy, self._use_baseline, self._passes = options, policy, use_baseline, passes
         self._tracker = ValueTracker.from_value(pool_size, options.prior, options.prior_n_eff)
         self._baseline = make_baseline(options.baseline, options.prior, batch_size)
         self._retention = make_retention(options, pool_size, batch_size)
@@ -136,7 +147,11 @@ class SPO:
         self._seen: dict[str, list[float]] = {"rho": [], "kl": [], "drift": [], "explained_variance": []}
 
     def draw(self, n: int) -> IntArray:
-        slots = self._sampler.draw(n, self._tracker, self._retention.clock)
+        slots = (
+            self._sampler.draw(n, self._tracker, self._retention.clock)
+            if self._passes is None
+            else self._passes.take(n)
+        )
         self._baselines = self._baseline.at(self._tracker.value(slots))
         return slots
 
@@ -223,4 +238,5 @@ def make_method(variant: Variant, pool_size: int, batch_size: int, policy: Polic
         sampling="uniform" if "uniform" in variant.method else "prioritized",
         seed=seed,
     )
-    return SPO(options, pool_size, batch_size, policy, use_baseline="no baseline" not in variant.method)
+    passes = Epochs(pool_size, seed) if "shuffled passes" in variant.method else None
+    return SPO(options, pool_size, batch_size, policy, "no baseline" not in variant.method, passes)

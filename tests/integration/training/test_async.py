@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.killing import kill_when, last_step
+from tests.support.killing import kill_when, last_step, saved_step
 from verl_spo.config import SPOConfig
 from verl_spo.core.tracker import ValueTracker
 from verl_spo.store import Reader, open_reader, queries
@@ -19,7 +19,6 @@ from verl_spo.training.session import Outcomes, Session
 pytestmark = pytest.mark.verl
 
 RUN, BATCH, POOL = "arithmetic/run", 16, 64
-OPTIONS = ("trainer.total_training_steps=4", "trainer.save_freq=2")
 
 
 def saved(run_dir: Path, step: int) -> Checkpoint:
@@ -70,40 +69,42 @@ def test_an_asynchronous_run_is_killed_and_resumes(
     train: Callable[..., int],
 ) -> None:
     given = {"recipe": f"cpu/arithmetic_spo_{mode}"}
-    options = (*OPTIONS, f"spo.retention={retention}")
-    kill_when(lambda _: last_step(run_dir, RUN) >= 3, start("run", *options, **given), run_dir, run_dir / "run.log")
-    first = saved(run_dir, 2)
+    options = ("trainer.save_freq=2", f"spo.retention={retention}")
+    endless = start("run", "trainer.total_training_steps=1000", *options, **given)
+    kill_when(lambda _: last_step(run_dir, RUN) >= 3, endless, run_dir, run_dir / "run.log")
+    begin = saved_step(run_dir, "run") or 0
+    first = saved(run_dir, begin)
     in_flight = first.values["in_flight"]
     assert len(in_flight) >= BATCH
 
-    train("run", *options, **given)
+    again, end = (begin + 1, begin + 2), begin + 2
+    train("run", f"trainer.total_training_steps={end}", *options, **given)
     names = ["spo/drift", "spo/failed"]
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
         found = queries.run(reader, RUN)
         series = {each.name: each for each in queries.metric_series(reader, [found.run.id], names).series}
         rows = observed(reader, found.run.id)
-    assert [attempt.resumed_from for attempt in found.attempts] == [None, 2]
-    by_step = {step: [row for row in rows if row.step == step] for step in (1, 2, 3, 4)}
-    assert [len(each) for each in by_step.values()] == [BATCH] * 4
+    assert [attempt.resumed_from for attempt in found.attempts] == [None, begin]
+    by_step = {step: [row for row in rows if row.step == step] for step in range(1, end + 1)}
+    assert [len(each) for each in by_step.values()] == [BATCH] * end
     assert len({row.session for row in rows}) == len(rows)
-    assert series["spo/failed"].values.tolist() == [0] * 4
+    assert series["spo/failed"].values.tolist() == [0] * end
     # The later mini-batches see what the earlier ones' updates did: old log-probs are those of the step's start.
     assert series["spo/drift"].values.min() > 1e-6
 
     # Old weights generated, new ones train: the trajectories say which, and the first after the resume were in flight.
     assert all(0 <= row.policy_version < row.step for row in rows)
-    carried = [row for row in by_step[3] if row.session in in_flight]
+    carried = [row for row in by_step[begin + 1] if row.session in in_flight]
     assert carried
     # A baseline stays what it was at dispatch, over the kill too.
     assert all(row.baseline == in_flight[row.session][1] for row in carried)
 
     # What the resumed run drew, and what its tracker holds, is what the checkpoint's session makes of these outcomes.
     drifts = dict(zip(series["spo/drift"].steps.tolist(), series["spo/drift"].values.tolist(), strict=True))
-    session = replayed(
-        SPOConfig.from_mapping(found.config["spo"]), first, {step: by_step[step] for step in (3, 4)}, drifts
-    )
+    config = SPOConfig.from_mapping(found.config["spo"])
+    session = replayed(config, first, {step: by_step[step] for step in again}, drifts)
     arrays, values = session.state()
-    last = saved(run_dir, 4)
+    last = saved(run_dir, end)
     assert values == {**last.values, "in_flight": {uid: tuple(kept) for uid, kept in last.values["in_flight"].items()}}
     for name, array in arrays.items():
         if not name.startswith("previous."):

@@ -104,14 +104,16 @@ def test_the_beginning_of_a_run_has_its_own_area():
 def test_tiers_are_compared_over_the_same_steps():
     curve = [(0, 0.3, 0.2), (10, 0.5, 0.3), (20, 0.5, 0.45)]
     runs = [
-        replace(row, seed=seed, tier=tier, steps=steps, curve=curve[: steps // 10 + 1])
-        for row in (GRPO, ROW) for seed in (0, 1) for tier, steps in (("lab", 20), ("verl", 10))
+        replace(row, seed=seed, tier=tier, steps=steps, curve=curve[: steps // 10 + 1], metrics=metrics)
+        for row, metrics in ((GRPO, {"step_s": 2.0}), (ROW, {"step_s": 2.0, "rescore_s": 0.1}))
+        for seed in (0, 1) for tier, steps in (("lab", 20), ("verl", 10))
     ]  # fmt: skip
     lines = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in report.agreement(runs, "default").split("\n")
     ]
     assert [line[0] for line in lines[2:]] == ["grpo", "spo"]
-    assert lines[3][3:] == ["2", "40.0 ± 0.0", "+0.0 ± 0.0"] * 2
+    assert lines[3][3:] == ["2", "40.0 ± 0.0", "+0.0 ± 0.0"] * 2 + ["5 %"]
+    assert lines[2][-1] == "0 %"
     assert lines[2][5] == lines[2][8] == ""
 
 
