@@ -16,6 +16,7 @@ from verl_spo.store.records import (
     IntArray,
     MetricsRecord,
     Observations,
+    Record,
     StepRecord,
     TrackerRows,
 )
@@ -60,9 +61,16 @@ class Applier:
         self._series: dict[str, int] = {}
 
     def apply(self, connection: Connection, entries: Sequence[Entry]) -> None:
-        """Write numbered records, those that the database has already left out; the caller commits."""
+        """Write numbered records, those that the database has already left out; the caller commits.
+
+        A spool that took only part of a group has that part twice.
+        """
         applied = self._fence(connection)
-        records = [record for number, record in entries if number > applied]
+        records: list[Record] = []
+        for number, record in entries:
+            if number > applied:
+                records.append(record)
+                applied = number
         if not records:
             return
         steps = [record for record in records if isinstance(record, StepRecord)]
@@ -80,7 +88,7 @@ class Applier:
             elif isinstance(record, EvaluationRecord):
                 self._write_evaluation(connection, record)
         progress = {"last_step": steps[-1].step, "clock": steps[-1].clock} if steps else {}
-        self._touch(connection, applied=entries[-1][0], **progress)
+        self._touch(connection, applied=applied, **progress)
 
     def rolled_back(self) -> None:
         """Forget what a transaction that failed seemed to have made."""

@@ -1,5 +1,6 @@
 """A database that is away, locked, full, read-only: no step is lost, none is there twice, nobody is left guessing."""
 
+import errno
 import logging
 import os
 import sqlite3
@@ -8,6 +9,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -185,6 +188,47 @@ def test_a_commit_whose_answer_was_lost_is_not_repeated(database_url: str) -> No
     finally:
         event.remove(Engine, "commit", lose_answer)
         writer.close("finished")
+    assert_complete(database_url, training)
+
+
+@contextmanager
+def away() -> Iterator[None]:
+    """No transaction can begin while the block runs."""
+
+    def refuse(connection: object) -> None:
+        raise OperationalError("BEGIN", {}, Exception("the database is away"))
+
+    event.listen(Engine, "begin", refuse)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "begin", refuse)
+
+
+@pytest.mark.parametrize("group", [sink.GROUP, 3])
+def test_a_spool_that_took_part_of_a_group_is_replayed_once(
+    database_url: str, group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink, "GROUP", group)
+    training = Training()
+    writer = start(database_url, training)
+    pwrite, calls = os.pwrite, count(1)
+
+    def refuse_once(file: int, data: bytes, offset: int) -> int:
+        # The header and two records, then the third one.
+        if next(calls) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(file, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", refuse_once)
+    with away():
+        # The writer cannot take any before it can take all.
+        with writer._changed:
+            for _ in range(5):
+                writer.submit(training.advance())
+        wait_until_spooled(writer)
+        assert [number for number, _ in spool.read(spool_of(database_url))] == [1, 2, 1, 2, 3, 4, 5]
+    writer.close("finished", WAIT_S)
     assert_complete(database_url, training)
 
 
