@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from tests.support.stores import POOL, Training, info, pool, start, trained
+from tests.support.stores import POOL, Training, info, pool, start, trained, writing
 from verl_spo.data.scores import read_scores
 from verl_spo.errors import StoreError
 from verl_spo.store import open_reader, queries
@@ -105,6 +105,23 @@ def test_a_run_moves_to_another_database(
     with open_reader(other_url) as reader:
         page = queries.prompts(reader, 1, limit=POOL)
         assert {row.digest for row in page.rows} == {prompt.digest for prompt in pool()}
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_run_that_began_anew_on_other_data_comes_back(database_url: str, file_format: str, tmp_path: Path) -> None:
+    training = Training()
+    with writing(database_url, training) as writer:
+        writer.add_init_scores(InitScores([0, 20], [8, 8], [4.0, 1.5]))
+        for _ in range(3):
+            writer.submit(training.advance())
+    smaller = Training(size=10)
+    with writing(database_url, smaller, run=info(uid="b" * 32, pool_digest=b"q" * 16)) as writer:
+        writer.submit(smaller.advance())
+    with open_reader(database_url) as reader:
+        export_run(reader, "demo/spo", tmp_path / "run", file_format)
+    engine = open_engine(database_url)
+    import_run(engine, tmp_path / "run", "copy")
+    assert contents(engine, "copy") == contents(engine, "demo/spo")
 
 
 def test_a_run_that_is_still_written_is_exported_as_one_moment_saw_it(database_url: str, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, union
 
 from verl_spo.store.schema import (
     Evaluation,
@@ -56,9 +56,10 @@ def _of_run(model: Any, columns: Columns) -> Callable[[int], Query]:
 
 
 def _prompts(run_id: int) -> Query:
+    """All that the other files name: an attempt on other data leaves rows of prompts that are in the pool no more."""
     columns = (Prompt.id, Prompt.digest, Prompt.data_source, Prompt.messages, Prompt.ground_truth)
-    in_pool = TrackerState.prompt_id == Prompt.id
-    return select(*columns).join(TrackerState, in_pool).where(TrackerState.run_id == run_id).order_by(Prompt.id)
+    named = (select(model.prompt_id).where(model.run_id == run_id) for model in (TrackerState, InitScore, Observation))
+    return select(*columns).where(Prompt.id.in_(union(*named))).order_by(Prompt.id)
 
 
 def _metrics(run_id: int) -> Query:
