@@ -3,6 +3,7 @@
 import json
 import math
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,21 +167,87 @@ def test_what_is_there_is_not_overwritten(rich_url: str, tmp_path: Path) -> None
 def test_half_an_import_leaves_nothing(rich_url: str, tmp_path: Path) -> None:
     with open_reader(rich_url) as reader:
         export_run(reader, "demo/spo", tmp_path / "run", "jsonl")
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    metrics.write_text(metrics.read_text()[:-20])
-    with pytest.raises(json.JSONDecodeError):
+    # Of the last file, when all others are in.
+    _change_manifest(tmp_path / "run", lambda document: document["files"]["evaluations"].update(rows=2))
+    with pytest.raises(
+        StoreError, match=r"evaluations\.jsonl: has 1 rows, but was exported with 2; export the run again"
+    ):
         import_run(open_engine(rich_url), tmp_path / "run", "copy")
     with open_reader(rich_url) as reader:
         assert {run.name for run in queries.runs(reader)} == {"demo/spo", "other"}
 
 
-def test_a_folder_that_is_no_export_is_refused(database_url: str, tmp_path: Path) -> None:
-    engine = open_engine(database_url)
-    with pytest.raises(StoreError, match=r"no run\.json in it"):
-        import_run(engine, tmp_path)
-    (tmp_path / "run.json").write_text('{"version": 99}')
-    with pytest.raises(StoreError, match="its version is 99"):
-        import_run(engine, tmp_path)
+@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize("part", ["prompts", "observations", "metrics"])
+def test_a_file_that_is_not_as_it_was_exported_is_refused(
+    sqlite_url: str, file_format: str, part: str, tmp_path: Path
+) -> None:
+    trained(sqlite_url, steps=3)
+    with open_reader(sqlite_url) as reader:
+        export_run(reader, "demo/spo", tmp_path / "run", file_format)
+    path = tmp_path / "run" / f"{part}.{file_format}"
+    whole = path.read_bytes()
+    # At the end of a line: what is left is a file of its format, with fewer rows.
+    cut = whole[: whole.rindex(b"\n", 0, -1) + 1]
+    engine = open_engine(sqlite_url)
+    for content in (cut, whole[:-1], b""):
+        path.write_bytes(content)
+        with pytest.raises(StoreError, match=f"{path.name}: not as it was exported .*; copy it anew"):
+            import_run(engine, tmp_path / "run", "copy")
+    path.unlink()
+    with pytest.raises(StoreError, match=f"{path.name}: missing; copy the whole folder"):
+        import_run(engine, tmp_path / "run", "copy")
+    path.write_bytes(whole)
+    import_run(engine, tmp_path / "run", "copy")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"no run\.json in it"),
+        ('{"version": 99}', "its version is 99"),
+        ('{"version": 1', r"run\.json: not JSON .*; export the run again"),
+        ("[]", "its version is None"),
+        ('{"version": 1, "format": "csv"}', r"run\.json: is incomplete; export the run again"),
+    ],
+)
+def test_a_folder_that_is_no_export_is_refused(
+    sqlite_url: str, tmp_path: Path, content: str | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(StoreError, match=message):
+        import_run(open_engine(sqlite_url), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda document: document.pop("run"),
+        lambda document: document.pop("attempts"),
+        lambda document: document["run"].pop("pool_digest"),
+        lambda document: document["attempts"][0].pop("config"),
+        lambda document: document["files"].pop("metrics"),
+        lambda document: document["files"]["metrics"].pop("digest"),
+        lambda document: document.update(format="xml"),
+    ],
+)
+def test_a_manifest_in_which_something_is_missing_is_refused(
+    sqlite_url: str, tmp_path: Path, spoil: Callable[[dict[str, Any]], object]
+) -> None:
+    trained(sqlite_url, steps=1)
+    with open_reader(sqlite_url) as reader:
+        export_run(reader, "demo/spo", tmp_path / "run", "csv")
+    _change_manifest(tmp_path / "run", spoil)
+    with pytest.raises(StoreError, match=r"run\.json: is incomplete"):
+        import_run(open_engine(sqlite_url), tmp_path / "run", "copy")
+
+
+def _change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / "run.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
 
 
 @pytest.mark.parametrize("file_format", FORMATS)

@@ -1,24 +1,17 @@
 """A run into files."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from verl_spo.errors import StoreError
 from verl_spo.store import queries
 from verl_spo.store.reader import Reader
-from verl_spo.store.schema import Attempt, Run, table_of
 from verl_spo.store.text import unpack_rollout
-from verl_spo.store.transfer import formats
-from verl_spo.store.transfer.layout import MANIFEST, PARTS, ROLLOUTS, VERSION, Part
-
-_MANIFEST_COLUMNS = (
-    "name", "uid", "status", "attempt", "created_at", "heartbeat_at", "ended_at", "last_step", "clock", "pool_size",
-    "tags",
-)  # fmt: skip
+from verl_spo.store.transfer import formats, manifest
+from verl_spo.store.transfer.layout import PARTS, ROLLOUTS, Part
 
 
 def export_run(reader: Reader, name: str, folder: Path, file_format: str) -> dict[str, int]:
@@ -38,21 +31,9 @@ def export_run(reader: Reader, name: str, folder: Path, file_format: str) -> dic
         raise StoreError(f"folder {folder}: is not empty; name another one")
     with reader.connect(snapshot=True) as connection:
         counts = {part.name: _write(connection, run.id, part, folder, file_format) for part in PARTS}
-        # Last, so that a folder with a manifest is a whole export.
-        document = {"version": VERSION, "format": file_format, **_manifest(connection, run.id)}
-    (folder / MANIFEST).write_text(json.dumps(document, indent=1))
+        described = manifest.describe(connection, run.id)
+    manifest.write(folder, file_format, described, counts)
     return counts
-
-
-def _manifest(connection: Connection, run_id: int) -> dict[str, Any]:
-    run = connection.execute(select(table_of(Run)).where(Run.id == run_id)).one()._mapping
-    attempts = connection.execute(
-        select(table_of(Attempt)).where(Attempt.run_id == run_id).order_by(Attempt.attempt)
-    ).mappings()
-    return {
-        "run": {**{name: run[name] for name in _MANIFEST_COLUMNS}, "pool_digest": bytes(run["pool_digest"]).hex()},
-        "attempts": [{name: value for name, value in row.items() if name != "run_id"} for row in attempts],
-    }
 
 
 def _write(connection: Connection, run_id: int, part: Part, folder: Path, file_format: str) -> int:

@@ -1,6 +1,5 @@
 """Files into a run."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,8 @@ from verl_spo.store.schema import (
     table_of,
 )
 from verl_spo.store.text import clean, pack_rollout
-from verl_spo.store.transfer import formats, layout
-from verl_spo.store.transfer.layout import MANIFEST, VERSION, Part
+from verl_spo.store.transfer import formats, layout, manifest
+from verl_spo.store.transfer.layout import Part
 from verl_spo.store.urls import without_secrets
 
 Rows = list[dict[str, Any]]
@@ -44,11 +43,11 @@ def import_run(engine: Engine, folder: Path, name: str | None = None) -> str:
         Its name.
 
     Raises:
-        StoreError: The folder is no export, or there is a run of that name.
+        StoreError: The folder is no export or not whole, or there is a run of that name.
     """
-    manifest = _read_manifest(folder)
-    name = clean(name or manifest["run"]["name"])
-    loader = _Loader(engine, folder, manifest, _create(engine, name, manifest))
+    document = manifest.read(folder)
+    name = clean(name or document["run"]["name"])
+    loader = _Loader(engine, folder, document, _create(engine, name, document))
     try:
         loader.load()
     except BaseException:
@@ -58,18 +57,8 @@ def import_run(engine: Engine, folder: Path, name: str | None = None) -> str:
     return name
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise StoreError(f"folder {folder}: no export (no {MANIFEST} in it); `verl-spo export` makes one")
-    manifest: dict[str, Any] = json.loads(path.read_text())
-    if manifest.get("version") != VERSION:
-        raise StoreError(f"folder {folder}: its version is {manifest.get('version')}, this verl-spo reads {VERSION}")
-    return manifest
-
-
-def _create(engine: Engine, name: str, manifest: dict[str, Any]) -> int:
-    run = manifest["run"]
+def _create(engine: Engine, name: str, document: dict[str, Any]) -> int:
+    run = document["run"]
     with engine.begin() as connection:
         if registry.find(connection, name) is not None:
             raise StoreError(f"run {name!r}: there is one of this name; import it under another (--as)")
@@ -84,7 +73,7 @@ def _create(engine: Engine, name: str, manifest: dict[str, Any]) -> int:
         }
         run_id = int(connection.execute(insert(Run).values(values).returning(Run.id)).scalar_one())
         connection.execute(
-            insert(Attempt), [{**row, "run_id": run_id} for row in without_secrets(manifest["attempts"])]
+            insert(Attempt), [{**row, "run_id": run_id} for row in without_secrets(document["attempts"])]
         )
     return run_id
 
@@ -92,11 +81,12 @@ def _create(engine: Engine, name: str, manifest: dict[str, Any]) -> int:
 class _Loader:
     """Fills a run from files, thousands of rows a transaction."""
 
-    def __init__(self, engine: Engine, folder: Path, manifest: Mapping[str, Any], run_id: int) -> None:
+    def __init__(self, engine: Engine, folder: Path, document: Mapping[str, Any], run_id: int) -> None:
         self._engine = engine
         self._folder = folder
-        self._suffix = manifest["format"]
-        self._status = manifest["run"]["status"]
+        self._suffix = document["format"]
+        self._status = document["run"]["status"]
+        self._files = document["files"]
         self._run_id = run_id
         self._prompts: dict[int, int] = {}
         self._series: dict[str, int] = {}
@@ -132,8 +122,13 @@ class _Loader:
             connection.execute(update(Run).where(Run.id == self._run_id).values(values))
 
     def _read(self, part: Part) -> Iterator[Rows]:
-        chunks = formats.reading(self._folder / f"{part.name}.{self._suffix}", part.columns)
-        return (rows for rows in chunks if rows)
+        path, found, wanted = self._folder / f"{part.name}.{self._suffix}", 0, self._files[part.name]["rows"]
+        for rows in formats.reading(path, part.columns):
+            found += len(rows)
+            if rows:
+                yield rows
+        if found != wanted:
+            raise StoreError(f"{path}: has {found} rows, but was exported with {wanted}; export the run again")
 
     def _load_tracker(self, connection: Connection, rows: Rows) -> None:
         ids = np.array([self._prompts[row["prompt_id"]] for row in rows], dtype=np.int64)

@@ -20,9 +20,6 @@ from verl_spo.store.schema import (
 )
 from verl_spo.store.transfer.formats import Columns
 
-MANIFEST = "run.json"
-VERSION = 1
-
 Query = Select[*tuple[Any, ...]]
 
 
