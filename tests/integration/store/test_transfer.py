@@ -30,7 +30,7 @@ from verl_spo.store.schema import (
     TrackerState,
     table_of,
 )
-from verl_spo.store.transfer import FORMATS, export_run, import_run, import_scores
+from verl_spo.store.transfer import FORMATS, export_run, formats, import_run, import_scores
 
 
 @pytest.fixture
@@ -106,6 +106,20 @@ def test_a_run_moves_to_another_database(
     with open_reader(other_url) as reader:
         page = queries.prompts(reader, 1, limit=POOL)
         assert {row.digest for row in page.rows} == {prompt.digest for prompt in pool()}
+
+
+ODD_TEXTS = ["", " ", "\r", "a\rb", "a\r\nb\n", '"', '""', "'", ",", 'a,"b"\r', "null", "\t", "\u2028", "☃"]
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_any_text_comes_back(file_format: str, tmp_path: Path) -> None:
+    path = tmp_path / f"texts.{file_format}"
+    columns: formats.Columns = {"text": "text", "optional": "optional text", "number": "float"}
+    rows = [(text, text, None) for text in ODD_TEXTS] + [("", None, 0.5)]
+    with formats.writing(path, columns) as write:
+        write(rows)
+    found = [tuple(row.values()) for chunk in formats.reading(path, columns) for row in chunk]
+    assert found == rows
 
 
 @pytest.mark.parametrize("file_format", FORMATS)

@@ -67,7 +67,8 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[list[dict[str, Any]]
 @contextmanager
 def _write_csv(path: Path, columns: Columns) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        # Python 3.11 would leave a carriage return without quotes, and read it as the end of a row.
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(columns)
         kinds = list(columns.values())
         yield lambda rows: writer.writerows([map(_to_field, row, kinds) for row in rows])
