@@ -125,7 +125,7 @@ def reason(error: Exception) -> str:
 def writable_engine(url: URL) -> Engine:
     """An engine that may write, unchecked: for migrations."""
     if not is_sqlite(url):
-        return _postgres_engine(url, {})
+        return _postgres_engine(url)
     path = sqlite_path(url)
     network = filesystems.network_type(path)
     if network:
@@ -151,7 +151,7 @@ def writable_engine(url: URL) -> Engine:
 def readonly_engine(url: URL) -> Engine:
     """An engine that cannot write, unchecked."""
     if not is_sqlite(url):
-        return _postgres_engine(url, {"options": "-c default_transaction_read_only=on"})
+        return _postgres_engine(url, postgresql_readonly=True)
     pragmas: dict[str, int | str] = {
         "busy_timeout": _SQLITE_BUSY_MS,
         "query_only": "ON",
@@ -190,9 +190,13 @@ def _sqlite_engine(url: URL, target: Callable[[], str], pragmas: dict[str, int |
     return engine
 
 
-def _postgres_engine(url: URL, extra: dict[str, str]) -> Engine:
+def _postgres_engine(url: URL, **execution_options: bool) -> Engine:
+    # SQLAlchemy would prefer these to what the URL says.
+    defaults = {name: value for name, value in _POSTGRES.items() if name not in url.query}
     try:
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={**_POSTGRES, **extra})
+        return create_engine(
+            url, hide_parameters=True, pool_pre_ping=True, connect_args=defaults, execution_options=execution_options
+        )
     except ModuleNotFoundError as error:
         raise StoreError(
             f"database {describe(url)}: needs the package {error.name}; pip install 'verl-spo[postgres]'"
