@@ -1,11 +1,11 @@
 """How every command fails: what verl-spo raises on purpose is one line on stderr and exit status 2, not a traceback."""
 
-import sys
 from typing import Any
 
 import typer
 from rich.console import Console
 
+from verl_spo.cli.terminal import say
 from verl_spo.errors import SPOError
 
 FAILED = 2
@@ -19,5 +19,5 @@ class App(typer.Typer):
             return super().__call__(*args, **kwargs)
         except SPOError as error:
             Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]", end=" ")
-            print(error, file=sys.stderr)
+            say(str(error), error=True)
             raise SystemExit(FAILED) from error

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from verl_spo.cli.database import DEFAULT_DB, Db
+from verl_spo.cli.terminal import plain
 from verl_spo.dashboard.server import DEFAULT_HOST, DEFAULT_PORT, serve
 from verl_spo.store.urls import mask
 
@@ -25,7 +27,10 @@ def dashboard(
     console = Console(highlight=False)
     try:
         with serve(db, host, port) as server:
-            console.print(f"Dashboard of {mask(db)}: [bold]{server.address}[/]  (Ctrl-C ends it)", soft_wrap=True)
+            address = Text(server.address, "bold")
+            console.print(
+                plain(f"Dashboard of {mask(db)}: "), address, plain("  (Ctrl-C ends it)"), soft_wrap=True, sep=""
+            )
             status = server.wait()
     except KeyboardInterrupt:
         status = 0

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from verl_spo.cli.app import App
+from verl_spo.cli.terminal import say
 from verl_spo.data.recipe import Recipe
 
 app = App(help="Make the demo's prompt set and tiny model.", no_args_is_help=True)
@@ -28,7 +28,7 @@ def arithmetic(
     from verl_spo.data.arithmetic import make_prompt_set, write_prompt_set
 
     write_prompt_set(make_prompt_set(train, validation, seed), out)
-    Console().print(f"{train} training and {validation} validation prompts in {out}", highlight=False)
+    say(f"{train} training and {validation} validation prompts in {out}")
 
 
 @app.command()
@@ -53,11 +53,9 @@ def tiny_model(
             made = make_tiny_model(prompts, recipe, lambda loss: progress.update(task, advance=1, loss=loss))
         made.save(out)
     accuracy = read_card(out)["validation"]
-    Console().print(
+    say(
         f"model in {out}: {accuracy['sampled']:.1%} of the validation answers right when sampled, "
-        f"{accuracy['greedy']:.1%} when greedy",
-        highlight=False,
-        soft_wrap=True,
+        f"{accuracy['greedy']:.1%} when greedy"
     )
 
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from verl_spo.cli.terminal import plain
 from verl_spo.store import Reader, open_reader
 
 DEFAULT_DB = "sqlite:///verl_spo.db"
@@ -29,15 +29,17 @@ def reading(url: str) -> Iterator[Reader]:
 
 def print_json(value: Any) -> None:
     """Print a value for programs: infinities and NaN as null, bytes in hex."""
-    json.dump(_plain(value), sys.stdout, indent=2, allow_nan=False)
+    json.dump(_json(value), sys.stdout, indent=2, allow_nan=False)
     print()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print a table for people. What comes from a model or a data set is shown as it is, never as markup."""
-    table = Table(*columns, title=title, title_justify="left")
+    """Print a table for people."""
+    table = Table(title=None if title is None else plain(title), title_justify="left")
+    for column in columns:
+        table.add_column(plain(column))
     for row in rows:
-        table.add_row(*(Text(_printable(str(cell))) for cell in row))
+        table.add_row(*map(plain, row))
     Console().print(table)
 
 
@@ -55,18 +57,13 @@ def size(count: float) -> str:
     return f"{count:.0f} {units[place]}" if place == 0 else f"{count:.1f} {units[place]}"
 
 
-def _printable(text: str) -> str:
-    """Text without what could steer a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
-def _plain(value: Any) -> Any:
+def _json(value: Any) -> Any:
     if isinstance(value, float):
         return value if abs(value) < float("inf") else None
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_json(item) for item in value]
     return value

@@ -4,10 +4,10 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from verl_spo.cli.app import App
 from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table, reading, size
+from verl_spo.cli.terminal import say
 from verl_spo.store import queries, upkeep, versions
 from verl_spo.store.engine import reaching, writable_engine, writing
 from verl_spo.store.schema import HEAD
@@ -25,7 +25,7 @@ def upgrade(db: Db = DEFAULT_DB) -> None:
         before = versions.current(connection)
         connection.rollback()
         versions.upgrade(connection)
-    print(f"{describe(url)}: schema {before or 'none'} -> {HEAD}")
+    say(f"{describe(url)}: schema {before or 'none'} -> {HEAD}")
 
 
 @app.command()
@@ -34,7 +34,7 @@ def current(db: Db = DEFAULT_DB) -> None:
     url = parse(db)
     with reaching(url), writable_engine(url).connect() as connection:
         revision = versions.current(connection)
-    print(f"{describe(url)}: schema {revision or 'none'}, this verl-spo uses {HEAD}")
+    say(f"{describe(url)}: schema {revision or 'none'}, this verl-spo uses {HEAD}")
     raise typer.Exit(revision != HEAD)
 
 
@@ -49,7 +49,7 @@ def stats(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
     print_table(("table", "rows"), [(table.name, f"{table.rows:,}") for table in found.tables])
     rows = [(run.name, f"{run.observations:,}", f"{run.superseded:,}", size(run.rollout_bytes)) for run in found.runs]
     print_table(("run", "observations", "superseded", "texts"), rows)
-    print(f"{size(found.size)} in all")
+    say(f"{size(found.size)} in all")
 
 
 @app.command()
@@ -74,13 +74,13 @@ def prune(
     with writing(db) as engine:
         gone = upkeep.prunable(engine, policy)
         print_table(("table", "rows to delete"), [(name, f"{rows:,}") for name, rows in gone.rows.items()])
-        print(f"{size(gone.rollout_bytes)} of text, {len(wanted)} runs")
+        say(f"{size(gone.rollout_bytes)} of text, {len(wanted)} runs")
         if dry_run or not any(gone.rows.values()):
             return
         if not yes:
             typer.confirm("Delete them for good?", abort=True)
         upkeep.prune(engine, policy)
-    Console().print("deleted")
+    say("deleted")
 
 
 @app.command()
@@ -91,4 +91,4 @@ def vacuum(db: Db = DEFAULT_DB) -> None:
     with writing(db) as engine:
         upkeep.vacuum(engine)
     with reading(db) as reader:
-        print(f"{size(before)} -> {size(upkeep.stats(reader).size)}")
+        say(f"{size(before)} -> {size(upkeep.stats(reader).size)}")

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from verl_spo.cli.terminal import plain
 from verl_spo.config import ADVANTAGE_ESTIMATOR, TRAINER_MODES, StoreConfig
 from verl_spo.errors import SPOError
 from verl_spo.store.engine import check_writable
@@ -31,10 +32,10 @@ def doctor(db: Annotated[str, typer.Option(envvar="VERL_SPO_DB", help="Database 
     failed = False
     for name, check in checks:
         try:
-            table.add_row("[green]ok[/]", name, check())
+            table.add_row("[green]ok[/]", name, plain(check()))
         except SPOError as error:
             failed = True
-            table.add_row("[red]fails[/]", name, str(error))
+            table.add_row("[red]fails[/]", name, plain(error))
     Console().print(table)
     raise typer.Exit(1 if failed else 0)
 

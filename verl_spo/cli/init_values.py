@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from verl_spo.cli.terminal import say
 from verl_spo.store import open_reader, queries
 from verl_spo.training import launch, preflight
 from verl_spo.training.initial import scores_file
@@ -32,4 +32,4 @@ def init_values(
         run = queries.run(reader, preflight.run_name(prepared.config)).run
         values = scores_file(config, queries.init_scores(reader, run.id))
     out.write_text(json.dumps(values))
-    Console().print(f"scores of {len(values)} prompts in {out}; start from them with spo.init=file spo.init_file={out}")
+    say(f"scores of {len(values)} prompts in {out}; start from them with spo.init=file spo.init_file={out}")

@@ -7,6 +7,7 @@ from threading import Event, Thread
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from verl_spo.cli.terminal import printable
 from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, queries
 
@@ -27,17 +28,17 @@ def follow(url: str, run_name: str, total_steps: int | None) -> Iterator[None]:
     """
     console = Console(highlight=False)
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[state]}"),
+        TextColumn("{task.fields[state]}", markup=False),
         console=console,
         disable=not console.is_terminal,
     )
     ended = Event()
     with bar:
-        task = bar.add_task(run_name, total=total_steps, state=STARTING)
+        task = bar.add_task(printable(run_name), total=total_steps, state=STARTING)
         thread = Thread(target=_watch, args=(url, run_name, bar, task, ended), name="progress", daemon=True)
         thread.start()
         try:
@@ -56,7 +57,7 @@ def _watch(url: str, run_name: str, bar: Progress, task: TaskID, ended: Event) -
             step, state = _state(reader, run_name)
             bar.update(task, completed=step, state=state)
             if bar.disable and step >= shown + LINE_EVERY_STEPS:
-                bar.console.print(f"step {step}: {state}", soft_wrap=True)
+                bar.console.print(f"step {step}: {state}", soft_wrap=True, markup=False)
                 shown = step
     if reader is not None:
         reader.close()
@@ -69,4 +70,4 @@ def _state(reader: Reader, run_name: str) -> tuple[int, str]:
     names = [name for name in queries.metric_names(reader, [run.id]) if name.startswith(_NAMES)]
     page = queries.metric_series(reader, [run.id], names)
     latest = {series.name: series.values[-1] for series in page.series}
-    return run.last_step, "  ".join(f"{name} {value:.3f}" for name, value in latest.items())
+    return run.last_step, printable("  ".join(f"{name} {value:.3f}" for name, value in latest.items()))

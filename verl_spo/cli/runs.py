@@ -7,6 +7,7 @@ import typer
 
 from verl_spo.cli.app import App
 from verl_spo.cli.database import DEFAULT_DB, Db, Json, moment, print_json, print_table, reading, size
+from verl_spo.cli.terminal import printable, say
 from verl_spo.store import admin, queries
 from verl_spo.store.engine import writing
 from verl_spo.store.queries import RunDetail
@@ -61,7 +62,7 @@ def rename(name: Name, new: Annotated[str, typer.Argument(help="Its new name.")]
     """Give a run another name. Its checkpoints know the old one, so it cannot be resumed under the new one."""
     with writing(db) as engine:
         admin.rename(engine, name, new)
-    print(f"{name} is now {new}")
+    say(f"{name} is now {new}")
 
 
 @app.command()
@@ -74,7 +75,7 @@ def tag(
     """Add and remove a run's tags, and show them."""
     with writing(db) as engine:
         tags = admin.tag(engine, name, add or [], remove or [])
-    print(f"{name}: {', '.join(tags) or 'no tags'}")
+    say(f"{name}: {', '.join(tags) or 'no tags'}")
 
 
 @app.command()
@@ -85,10 +86,12 @@ def delete(
     with reading(db) as reader:
         run = queries.run(reader, name).run
     if not yes:
-        typer.confirm(f"Delete {name} ({run.last_step} steps, {run.pool_size:,} prompts) for good?", abort=True)
+        typer.confirm(
+            printable(f"Delete {name} ({run.last_step} steps, {run.pool_size:,} prompts) for good?"), abort=True
+        )
     with writing(db) as engine:
         admin.delete_run(engine, name)
-    print(f"{name} is deleted")
+    say(f"{name} is deleted")
 
 
 def _show(found: RunDetail) -> None:

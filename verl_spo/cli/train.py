@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from verl_spo.cli.progress import follow
+from verl_spo.cli.terminal import say
 from verl_spo.training import launch, preflight, recipe
 
 
@@ -19,7 +19,7 @@ def train(
     """Train a recipe with verl; every further argument is a Hydra override, such as spo.retention=drift."""
     prepared = launch.prepare(name, context.args)
     if check:
-        Console().print(f"{name}: every check passed")
+        say(f"{name}: every check passed")
         return
     raise typer.Exit(with_progress(prepared) if progress else prepared.run())
 
@@ -39,5 +39,5 @@ def with_progress(prepared: launch.Launch) -> int:
     with log.open("ab") as output, follow(store_url, preflight.run_name(prepared.config), prepared.total_steps):
         status = prepared.run(output)
     if status:
-        Console(stderr=True).print(f"training ended with status {status}; verl's output: {log}")
+        say(f"training ended with status {status}; verl's output: {log}", error=True)
     return status

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from verl_spo.cli.database import DEFAULT_DB, Db, print_table, reading
+from verl_spo.cli.terminal import say
 from verl_spo.errors import StoreError
 from verl_spo.store.engine import writing
 
@@ -42,9 +43,9 @@ def import_(
 
     with writing(db) as engine:
         if source.is_dir():
-            print(f"imported {import_run(engine, source, name)}")
+            say(f"imported {import_run(engine, source, name)}")
             return
         if name is None:
             raise StoreError(f"{source}: a file of scores has no name for the run; give one with --as")
         matched = import_scores(engine, name, read_scores(source), n_eff)
-    print(f"imported {name}: {matched.known} prompts; {matched.unknown} of the file's are not in the database")
+    say(f"imported {name}: {matched.known} prompts; {matched.unknown} of the file's are not in the database")

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from tests.support.stores import BATCH, POOL, Training, info, pool, start, trained
 from verl_spo.cli.main import app
+from verl_spo.cli.terminal import printable
 from verl_spo.errors import SchemaError, StoreError
 from verl_spo.store.engine import open_engine
 from verl_spo.store.records import PromptRecord
@@ -98,6 +99,51 @@ def test_what_a_data_set_says_does_not_steer_the_terminal(database_url: str) -> 
     assert "\x1b" not in shown
     assert "\x07" not in shown
     assert "[bold]x[/]" in shown
+
+
+HOSTILE = ["[red]", "[/]", "[bold red]x[/] \x1b[31m\x07\n"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_a_run_is_called_does_not_steer_the_terminal(sqlite_url: str, name: str) -> None:
+    trained(sqlite_url, steps=2, run=info(name))
+    commands = [
+        (["runs", "list"], None),
+        (["runs", "show", name], None),
+        (["runs", "tag", name, name], None),
+        (["db", "stats"], None),
+        (["export", name, "--out", name], None),
+        (["import", name, "--as", f"{name} again"], None),
+        (["runs", "rename", f"{name} again", f"{name} renamed"], None),
+        (["runs", "delete", f"{name} renamed"], "y\n"),
+    ]
+    for command, answer in commands:
+        shown = output(*command, "--db", sqlite_url, answer=answer)
+        # As it is, but for what a terminal would not show.
+        assert printable(name).rstrip() in shown, command
+        assert not {"\x1b", "\x07"} & {*shown}, command
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_a_file_is_called_does_not_steer_the_terminal(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verl_spo.training.plugin_check.check", lambda: None)
+    monkeypatch.setattr("verl_spo.training.registrations.check", lambda: None)
+    for place in (f"{tmp_path}/{name}.db", f"{tmp_path}/{name}/none.db"):
+        shown = invoke("doctor", "--db", f"sqlite:///{place}").output
+        assert printable(name).rstrip() in shown
+        assert not {"\x1b", "\x07"} & {*shown}
+
+
+def test_an_error_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        app(["runs", "list", "--db", "sqlite:////nowhere/[red]\x1b[31m.db"])
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert "/nowhere/[red] [31m.db" in shown
+    assert "\x1b" not in shown
 
 
 def test_the_database_is_measured_pruned_and_vacuumed(training: Training, database_url: str) -> None:
