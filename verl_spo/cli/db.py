@@ -9,7 +9,7 @@ from verl_spo.cli.app import App
 from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table, reading, size
 from verl_spo.cli.terminal import say
 from verl_spo.store import queries, upkeep, versions
-from verl_spo.store.engine import reaching, writable_engine, writing
+from verl_spo.store.engine import inspecting, upgrading, writing
 from verl_spo.store.schema import HEAD
 from verl_spo.store.upkeep import Policy
 from verl_spo.store.urls import describe, parse
@@ -20,21 +20,19 @@ app = App(help="Upgrade, measure and tidy the database.", no_args_is_help=True)
 @app.command()
 def upgrade(db: Db = DEFAULT_DB) -> None:
     """Make the schema, or bring it up to this version of verl-spo; what is in the database stays."""
-    url = parse(db)
-    with reaching(url), writable_engine(url).connect() as connection:
+    with upgrading(db) as connection:
         before = versions.current(connection)
         connection.rollback()
         versions.upgrade(connection)
-    say(f"{describe(url)}: schema {before or 'none'} -> {HEAD}")
+    say(f"{describe(parse(db))}: schema {before or 'none'} -> {HEAD}")
 
 
 @app.command()
 def current(db: Db = DEFAULT_DB) -> None:
     """Show the schema's version; exit status 1 if this version of verl-spo cannot use it."""
-    url = parse(db)
-    with reaching(url), writable_engine(url).connect() as connection:
+    with inspecting(db) as connection:
         revision = versions.current(connection)
-    say(f"{describe(url)}: schema {revision or 'none'}, this verl-spo uses {HEAD}")
+    say(f"{describe(parse(db))}: schema {revision or 'none'}, this verl-spo uses {HEAD}")
     raise typer.Exit(revision != HEAD)
 
 

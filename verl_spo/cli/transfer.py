@@ -41,7 +41,7 @@ def import_(
     from verl_spo.data.scores import read_scores
     from verl_spo.store.transfer import import_run, import_scores
 
-    with writing(db) as engine:
+    with writing(db, make=True) as engine:
         if source.is_dir():
             say(f"imported {import_run(engine, source, name)}")
             return

@@ -39,16 +39,21 @@ _READ_ONLY = "25006"
 """Postgres's code for a server that takes no changes, as a standby does until it takes over."""
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, make: bool = True) -> Engine:
     """An engine that may write, on a schema that this version knows; a new SQLite file gets its schema here.
+
+    Args:
+        url: Of the database.
+        make: Whether a SQLite file that is not there is made.
 
     Raises:
         StoreError: The database cannot be reached or written.
         SchemaError: Its schema is missing, older or newer.
     """
     parsed = parse(url)
-    if is_sqlite(parsed):
-        _check_sqlite_writable(sqlite_path(parsed))
+    if not make:
+        _check_exists(parsed)
+    _prepare(parsed, versions.check_unless_empty)
     engine = writable_engine(parsed)
     with reaching(parsed), engine.connect() as connection:
         if is_sqlite(parsed):
@@ -58,13 +63,45 @@ def open_engine(url: str) -> Engine:
 
 
 @contextmanager
-def writing(url: str) -> Iterator[Engine]:
-    """`open_engine` for the length of a block."""
-    engine = open_engine(url)
+def writing(url: str, make: bool = False) -> Iterator[Engine]:
+    """`open_engine` for the length of a block, which raises StoreError where the database refuses what it does."""
+    engine = open_engine(url, make)
     try:
-        yield engine
+        with reaching(engine.url):
+            yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def upgrading(url: str) -> Iterator[Connection]:
+    """A connection that may change the schema, which may be missing or older; a new SQLite file is made.
+
+    Raises:
+        StoreError: The database cannot be reached or written.
+        SchemaError: Its schema is newer.
+    """
+    parsed = parse(url)
+    _prepare(parsed, versions.known)
+    engine = writable_engine(parsed)
+    with reaching(parsed), engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@contextmanager
+def inspecting(url: str) -> Iterator[Connection]:
+    """A connection that cannot write, whatever the schema.
+
+    Raises:
+        StoreError: The database cannot be reached or read.
+    """
+    parsed = parse(url)
+    _check_exists(parsed)
+    engine = readonly_engine(parsed)
+    with reaching(parsed), engine.connect() as connection:
+        yield connection
+    engine.dispose()
 
 
 def open_reading_engine(url: str) -> Engine:
@@ -75,10 +112,7 @@ def open_reading_engine(url: str) -> Engine:
         SchemaError: Its schema is missing, older or newer.
     """
     parsed = parse(url)
-    if is_sqlite(parsed) and not sqlite_path(parsed).is_file():
-        raise StoreError(
-            f"database {sqlite_path(parsed)}: no such file; a training run makes it, or `verl-spo db upgrade`"
-        )
+    _check_exists(parsed)
     engine = readonly_engine(parsed)
     with reaching(parsed), engine.connect() as connection:
         versions.check(connection)
@@ -201,6 +235,26 @@ def _postgres_engine(url: URL, **execution_options: bool) -> Engine:
         raise StoreError(
             f"database {describe(url)}: needs the package {error.name}; pip install 'verl-spo[postgres]'"
         ) from None
+
+
+def _prepare(url: URL, check: Callable[[Connection], object]) -> None:
+    """Before a SQLite file is opened for writing, which switches its journal mode: whether it may, and is ours."""
+    if not is_sqlite(url):
+        return
+    path = sqlite_path(url)
+    _check_sqlite_writable(path)
+    if path.exists() and path.stat().st_size:
+        engine = readonly_engine(url)
+        with reaching(url), engine.connect() as connection:
+            check(connection)
+        engine.dispose()
+
+
+def _check_exists(url: URL) -> None:
+    if is_sqlite(url) and not sqlite_path(url).is_file():
+        raise StoreError(
+            f"database {sqlite_path(url)}: no such file; a training run makes it, or `verl-spo db upgrade`"
+        )
 
 
 def _check_sqlite_writable(path: Path) -> None:

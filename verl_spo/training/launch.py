@@ -60,7 +60,7 @@ def prepare(name: str, overrides: Sequence[str]) -> Launch:
 
 def _note_stopped(store_url: str, run_name: str) -> None:
     """An interrupted trainer is killed before it can say so; one that never got to the store left nothing to note."""
-    with writing(store_url) as engine, open_reader(store_url) as reader:
+    with writing(store_url, make=True) as engine, open_reader(store_url) as reader:
         if queries.find_run(reader, run_name) is not None:
             note_stopped(engine, run_name)
 

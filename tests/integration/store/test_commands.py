@@ -1,19 +1,32 @@
 """The commands on the database: what people see, what programs read, and how they fail."""
 
 import json
+import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from tests.support.stores import BATCH, POOL, Training, info, pool, start, trained
 from verl_spo.cli.main import app
 from verl_spo.cli.terminal import printable
 from verl_spo.errors import SchemaError, StoreError
-from verl_spo.store.engine import open_engine
+from verl_spo.store.engine import open_engine, writing
 from verl_spo.store.records import PromptRecord
 from verl_spo.store.schema import HEAD
+
+CHANGING = [
+    ["runs", "rename", "a", "b"],
+    ["runs", "tag", "a", "b"],
+    ["runs", "delete", "a", "--yes"],
+    ["db", "prune", "--superseded", "--yes"],
+    ["db", "vacuum"],
+]
+"""Commands that change what is there already."""
 
 
 @pytest.fixture(autouse=True)
@@ -172,6 +185,9 @@ def test_the_schema_is_made_and_told(request: pytest.FixtureRequest, database_ur
     empty = f"sqlite:///{tmp_path}/new.db"
     if database_url.startswith("postgresql"):
         empty = request.getfixturevalue("empty_postgres_url")
+    else:
+        assert "no such file" in str(invoke("db", "current", "--db", empty).exception)
+        (tmp_path / "new.db").touch()
     result = invoke("db", "current", "--db", empty)
     assert result.exit_code == 1
     assert f"schema none, this verl-spo uses {HEAD}" in result.output
@@ -207,13 +223,57 @@ def test_what_does_not_exist_is_said(database_url: str, tmp_path: Path) -> None:
     assert "no such file" in str(error)
 
 
-def test_a_foreign_database_is_refused(tmp_path: Path) -> None:
-    import sqlite3
+@pytest.mark.parametrize("command", CHANGING, ids=" ".join)
+def test_no_command_that_changes_a_database_makes_one(command: list[str], tmp_path: Path) -> None:
+    error = invoke(*command, "--db", f"sqlite:///{tmp_path}/none.db").exception
+    assert isinstance(error, StoreError)
+    assert "no such file; a training run makes it" in str(error)
+    assert list(tmp_path.glob("none*")) == []
 
-    with sqlite3.connect(tmp_path / "other.db") as connection:
+
+def journal_mode(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as connection:
+        return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+@pytest.mark.parametrize("command", [["runs", "list"], ["db", "current"], *CHANGING], ids=" ".join)
+def test_a_foreign_database_is_refused_and_left_as_it_is(command: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE mine (a)")
-    error = invoke("runs", "list", "--db", f"sqlite:///{tmp_path}/other.db").exception
+    content = path.read_bytes()
+    result = invoke(*command, "--db", f"sqlite:///{path}")
+    if command == ["db", "current"]:
+        assert "schema none" in result.output
+    else:
+        assert isinstance(result.exception, SchemaError)
+    assert journal_mode(path) == "delete"
+    assert path.read_bytes() == content
+
+
+def test_the_schema_of_a_newer_version_is_told_and_left_alone(database_url: str, tmp_path: Path) -> None:
+    with writing(database_url, make=True) as engine, engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    if database_url.startswith("sqlite"):
+        with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+    result = invoke("db", "current")
+    assert result.exit_code == 1
+    assert f"schema 9999, this verl-spo uses {HEAD}" in result.output
+    error = invoke("db", "upgrade").exception
     assert isinstance(error, SchemaError)
+    assert f"its schema is 9999, newer than {HEAD}; use the version of verl-spo that made it" in str(error)
+    if database_url.startswith("sqlite"):
+        assert journal_mode(tmp_path / "store.db") == "delete"
+
+
+def test_the_schema_on_a_read_only_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(f"sqlite:///{tmp_path}/store.db", steps=1)
+    # Root may write anywhere, so permissions alone would show nothing.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    files = sorted(tmp_path.iterdir())
+    assert f"schema {HEAD}" in output("db", "current", "--db", f"sqlite:///{tmp_path}/store.db")
+    assert sorted(tmp_path.iterdir()) == files
 
 
 def test_a_live_run_is_not_deleted(database_url: str) -> None:

@@ -115,6 +115,12 @@ def test_a_newer_schema_is_refused(database_url: str) -> None:
             opening(database_url)
 
 
+def test_a_newer_schema_is_not_upgraded(database_url: str) -> None:
+    _set_revision(database_url, "9999")
+    with pytest.raises(SchemaError, match=f"schema is 9999, newer than {HEAD}; use the version of verl-spo"):
+        migrate(database_url)
+
+
 def _set_revision(url: str, revision: str) -> None:
     open_engine(url).dispose()
     with connect(url) as connection:
