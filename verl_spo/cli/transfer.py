@@ -33,7 +33,7 @@ def import_(
     source: Annotated[Path, typer.Argument(help="A folder of `verl-spo export`, or a file of scores a prompt.")],
     name: Annotated[str | None, typer.Option("--as", help="Name of the run.  [default: the one it had]")] = None,
     n_eff: Annotated[
-        float, typer.Option(min=0.0, help="Evidence of an estimate from scores, in observations.")
+        float, typer.Option(help="Evidence of an estimate from scores, in observations: above 0.")
     ] = DEFAULT_N_EFF,
     db: Db = DEFAULT_DB,
 ) -> None:
@@ -41,6 +41,8 @@ def import_(
     from verl_spo.data.scores import read_scores
     from verl_spo.store.transfer import import_run, import_scores
 
+    if not source.exists():
+        raise StoreError(f"{source}: no such file or folder")
     with writing(db, make=True) as engine:
         if source.is_dir():
             say(f"imported {import_run(engine, source, name)}")

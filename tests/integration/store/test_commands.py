@@ -213,6 +213,30 @@ def test_offline_values_are_imported(training: Training, tmp_path: Path) -> None
     assert [row["n_eff"] for row in document("prompts", "stale", "offline")] == [8.0]
 
 
+@pytest.mark.parametrize("n_eff", ["0", "-1", "nan", "inf"])
+def test_offline_values_need_evidence(training: Training, tmp_path: Path, n_eff: str) -> None:
+    (tmp_path / "values.json").write_text(json.dumps({pool()[3].digest.hex(): [1]}))
+    error = invoke("import", "values.json", "--as", "offline", "--n-eff", n_eff).exception
+    assert isinstance(error, StoreError)
+    assert "must be a number of observations above 0 (--n-eff)" in str(error)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nothing"])
+def test_an_export_to_an_impossible_place_is_refused(training: Training, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    error = invoke("export", "demo/spo", "--out", place).exception
+    assert isinstance(error, StoreError)
+    assert f"folder {place}: cannot be written (" in str(error)
+    assert "name another one (--out)" in str(error)
+
+
+def test_what_is_to_be_imported_has_to_be_there(tmp_path: Path) -> None:
+    error = invoke("import", "nosuch", "--db", f"sqlite:///{tmp_path}/none.db").exception
+    assert isinstance(error, StoreError)
+    assert str(error) == "nosuch: no such file or folder"
+    assert not (tmp_path / "none.db").exists()
+
+
 def test_what_does_not_exist_is_said(database_url: str, tmp_path: Path) -> None:
     for command in (["runs", "show"], ["runs", "tag"], ["prompts", "hardest"], ["export"]):
         open_engine(database_url).dispose()

@@ -1,6 +1,7 @@
 """A run into files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,29 @@ def export_run(reader: Reader, name: str, folder: Path, file_format: str) -> dic
         Rows by file.
 
     Raises:
-        StoreError: There is no such run or format, or the folder is not empty.
+        StoreError: There is no such run or format, or the folder is not empty or cannot be written.
     """
     if file_format not in formats.FORMATS:
         raise StoreError(f"format {file_format!r}: must be one of {', '.join(formats.FORMATS)}")
     run = queries.run(reader, name).run
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise StoreError(f"folder {folder}: is not empty; name another one")
-    with reader.connect(snapshot=True) as connection:
-        counts = {part.name: _write(connection, run.id, part, folder, file_format) for part in PARTS}
-        described = manifest.describe(connection, run.id)
-    manifest.write(folder, file_format, described, counts)
+    with _filling(folder):
+        with reader.connect(snapshot=True) as connection:
+            counts = {part.name: _write(connection, run.id, part, folder, file_format) for part in PARTS}
+            described = manifest.describe(connection, run.id)
+        manifest.write(folder, file_format, described, counts)
     return counts
+
+
+@contextmanager
+def _filling(folder: Path) -> Iterator[None]:
+    """Make a folder, and say of what the file system refuses which folder it was."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise StoreError(f"folder {folder}: is not empty; name another one (--out)")
+        yield
+    except OSError as error:
+        raise StoreError(f"folder {folder}: cannot be written ({error.strerror}); name another one (--out)") from error
 
 
 def _write(connection: Connection, run_id: int, part: Part, folder: Path, file_format: str) -> int:

@@ -1,5 +1,6 @@
 """Scores from before training, from a file, as a run that others can begin from (`spo.init=run`)."""
 
+import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -35,8 +36,11 @@ def import_scores(engine: Engine, name: str, scores: Mapping[str, Sequence[float
         n_eff: Evidence of an estimate, in observations.
 
     Raises:
-        StoreError: There is a run of that name, a score is outside [0, 1], or no prompt is known.
+        StoreError: There is a run of that name, a score is outside [0, 1], no prompt is known, or `n_eff` is no number
+            of observations.
     """
+    if not 0 < n_eff < math.inf:
+        raise StoreError(f"evidence {n_eff:g}: must be a number of observations above 0 (--n-eff)")
     for prompt, values in scores.items():
         if not values or not all(0 <= value <= 1 for value in values):
             shown = list(values)[:4]
