@@ -56,10 +56,11 @@ class Sink:
         """If the database is away and it is time for another attempt: replay the spool."""
         if self.trouble is None or time.monotonic() < self._retry_at:
             return
-        if all(self._commit(group) for group in groups(self._spooled())):
+        # Where nothing could be spooled, only this shows whether the database is back.
+        if self._transaction(self._applier.beat) and all(self._commit(group) for group in groups(self._spooled())):
             _log.warning("the database is back; nothing was lost")
-            self._spool.remove()
             self.trouble = None
+            self._forget_spool()
 
     def beat(self, **changes: Any) -> bool:
         """Give a sign of life and change columns of the run; False if the database is away."""
@@ -73,6 +74,13 @@ class Sink:
 
     def _spooled(self) -> Iterator[Entry]:
         return spool.read(self._spool.path) if self._spool.path.exists() else iter(())
+
+    def _forget_spool(self) -> None:
+        try:
+            self._spool.remove()
+        except OSError as error:
+            # All of it is in the database, and none of it would go in again.
+            _log.warning("the spool %s is not needed any more, but cannot be removed: %s", self._spool.path, error)
 
     def _commit(self, entries: Sequence[Entry]) -> bool:
         if not self._transaction(lambda connection: self._applier.apply(connection, entries)):

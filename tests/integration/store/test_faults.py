@@ -192,15 +192,17 @@ def test_a_commit_whose_answer_was_lost_is_not_repeated(database_url: str) -> No
 
 
 @contextmanager
-def away() -> Iterator[None]:
-    """No transaction can begin while the block runs."""
+def away() -> Iterator[list[float]]:
+    """No transaction can begin while the block runs; gives the times of those that tried."""
+    tried: list[float] = []
 
     def refuse(connection: object) -> None:
+        tried.append(time.monotonic())
         raise OperationalError("BEGIN", {}, Exception("the database is away"))
 
     event.listen(Engine, "begin", refuse)
     try:
-        yield
+        yield tried
     finally:
         event.remove(Engine, "begin", refuse)
 
@@ -229,6 +231,47 @@ def test_a_spool_that_took_part_of_a_group_is_replayed_once(
         wait_until_spooled(writer)
         assert [number for number, _ in spool.read(spool_of(database_url))] == [1, 2, 1, 2, 3, 4, 5]
     writer.close("finished", WAIT_S)
+    assert_complete(database_url, training)
+
+
+def test_a_database_is_not_back_before_it_is(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Nothing can be spooled here.
+    monkeypatch.setenv("VERL_SPO_SPOOL_DIR", "/proc/nothing")
+    training = Training()
+    writer = start(database_url, training)
+    with caplog.at_level(logging.WARNING):
+        with away() as tried:
+            submit(writer, training, 1)
+            wait_until(lambda: len(tried) > 4, WAIT_S, every=0.01)
+            assert "the database is back" not in caplog.text
+            assert caplog.text.count("records go to") == 1
+        writer.close("finished", WAIT_S)
+    assert caplog.text.count("the database is back; nothing was lost") == 1
+    assert_complete(database_url, training)
+
+
+def test_a_spool_that_cannot_be_removed_stops_nobody(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training()
+    writer = start(database_url, training)
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", refuse)
+        for _ in range(2):
+            with away():
+                submit(writer, training, 2)
+                wait_until_spooled(writer)
+            writer.flush(WAIT_S)
+        writer.close("finished", WAIT_S)
+    assert spool_of(database_url).exists()
+    resumed = start(database_url, training, resume_step=training.step)
+    submit(resumed, training, 1)
+    resumed.close("finished")
+    spool_of(database_url).unlink(missing_ok=True)
     assert_complete(database_url, training)
 
 
