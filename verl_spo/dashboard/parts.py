@@ -33,6 +33,8 @@ STATUSES: dict[str, tuple[str, BadgeColor, str]] = {
     "lost": ("#96690a", "orange", ":material/signal_disconnected:"),
     "stopped": ("#69727d", "gray", ":material/stop_circle:"),
     "imported": ("#6b4fa0", "violet", ":material/download:"),
+    "importing": ("#6b4fa0", "violet", ":material/downloading:"),
+    "deleting": ("#69727d", "gray", ":material/delete:"),
 }
 """A run's states: colour in tables, colour and symbol of the badge."""
 

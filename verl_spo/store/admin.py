@@ -1,12 +1,11 @@
 """Changing runs by hand: their name, their tags, whether they exist."""
 
-import time
-
 from sqlalchemy import Connection, Engine, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from verl_spo.errors import StoreError
 from verl_spo.store import ownership, registry
+from verl_spo.store.registry import Claim
 from verl_spo.store.schema import Metric, Observation, Rollout, Run, Series, TrackerState, table_of
 from verl_spo.store.text import clean
 from verl_spo.store.upkeep import delete_in_parts
@@ -55,20 +54,31 @@ def delete_run(engine: Engine, name: str) -> None:
     """Delete a run and all that it left; its prompts stay, since other runs may share them.
 
     Raises:
-        StoreError: There is no such run, or a live process writes it.
+        StoreError: There is no such run, or a live process holds it.
     """
     with engine.begin() as connection:
-        run = _idle(connection, name)
         # From here on nobody writes it; if this is interrupted, the run is still there to be deleted again.
-        claim = {"status": "deleting", "owner": ownership.new_owner(), "heartbeat_at": time.time()}
-        connection.execute(update(Run).where(Run.id == run.id).values(**claim))
-    for model in (Observation, Rollout, TrackerState):
-        table = table_of(model)
-        delete_in_parts(engine, table, table.c.run_id == run.id)
-    mine = select(Series.id).where(Series.run_id == run.id)
-    delete_in_parts(engine, table_of(Metric), Metric.series_id.in_(mine))
-    with engine.begin() as connection:
-        connection.execute(delete(Run).where(Run.id == run.id))
+        claim = registry.take(connection, _find(connection, name), "deleting")
+    delete_claimed(engine, claim)
+
+
+def delete_claimed(engine: Engine, claim: Claim) -> None:
+    """Delete a run that this process holds, and let go of it.
+
+    Raises:
+        OwnershipLostError: Another process took it over meanwhile.
+    """
+    try:
+        for model in (Observation, Rollout, TrackerState):
+            table = table_of(model)
+            delete_in_parts(engine, table, table.c.run_id == claim.run_id, claim)
+        mine = select(Series.id).where(Series.run_id == claim.run_id)
+        delete_in_parts(engine, table_of(Metric), Metric.series_id.in_(mine), claim)
+        with engine.begin() as connection:
+            registry.fence(connection, claim)
+            connection.execute(delete(Run).where(Run.id == claim.run_id))
+    finally:
+        ownership.release(claim.owner)
 
 
 def _idle(connection: Connection, name: str) -> Run:

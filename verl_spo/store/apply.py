@@ -1,6 +1,5 @@
 """Records into tables: several whole records a transaction, each once, and only by the run's owner."""
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
@@ -8,8 +7,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from verl_spo.errors import StoreError
-from verl_spo.store import bulk, tracker
+from verl_spo.store import bulk, registry, tracker
 from verl_spo.store.records import (
     EvaluationRecord,
     InitScores,
@@ -40,10 +38,6 @@ _OBSERVATIONS = table_of(Observation)
 _ARRAYS = ("policy_version", "reward", "baseline", "advantage", "rho", "drift", "alpha", "beta", "response_length")
 
 
-class OwnershipLostError(StoreError):
-    """Another process has taken the run over."""
-
-
 class Applier:
     """Writes one claimed run's records. A record is in the database wholly or not at all, and never twice."""
 
@@ -65,7 +59,7 @@ class Applier:
 
         A spool that took only part of a group has that part twice.
         """
-        applied = self._fence(connection)
+        applied = registry.fence(connection, self._claim)
         records: list[Record] = []
         for number, record in entries:
             if number > applied:
@@ -88,7 +82,7 @@ class Applier:
             elif isinstance(record, EvaluationRecord):
                 self._write_evaluation(connection, record)
         progress = {"last_step": steps[-1].step, "clock": steps[-1].clock} if steps else {}
-        self._touch(connection, applied=applied, **progress)
+        registry.touch(connection, self._claim, applied=applied, **progress)
 
     def rolled_back(self) -> None:
         """Forget what a transaction that failed seemed to have made."""
@@ -96,20 +90,7 @@ class Applier:
 
     def beat(self, connection: Connection, **changes: Any) -> None:
         """Give a sign of life, and change columns of the run."""
-        self._fence(connection)
-        self._touch(connection, **changes)
-
-    def _fence(self, connection: Connection) -> int:
-        query = select(Run.owner, Run.applied).where(Run.id == self._claim.run_id).with_for_update()
-        row = connection.execute(query).one_or_none()
-        if row is None or row.owner != self._claim.owner:
-            taker = "deleted it" if row is None else f"took it over ({row.owner})"
-            raise OwnershipLostError(f"run {self._claim.run_id}: another process {taker}; this one must not write it")
-        return int(row.applied)
-
-    def _touch(self, connection: Connection, **changes: Any) -> None:
-        statement = update(Run).where(Run.id == self._claim.run_id).values(heartbeat_at=time.time(), **changes)
-        connection.execute(statement)
+        registry.beat(connection, self._claim, **changes)
 
     def _key(self, step: int) -> dict[str, int]:
         return {"run_id": self._claim.run_id, "step": step, "attempt": self._claim.attempt}

@@ -1,7 +1,8 @@
-"""Starting a run in the database: claimed by one writer, reconciled with the checkpoint that it resumes from."""
+"""Holding a run: claimed by one process at a time, and reconciled with the checkpoint that it resumes from."""
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select, text, update
 
@@ -16,9 +17,17 @@ from verl_spo.store.urls import without_secrets
 _LOCK = 7_310_417_265
 
 
+HELD = {"running": "writes", "importing": "imports", "deleting": "deletes"}
+"""Statuses in which a process holds a run, and what it does to it."""
+
+
+class OwnershipLostError(StoreError):
+    """Another process has taken the run over."""
+
+
 @dataclass(frozen=True)
 class Claim:
-    """The right to write a run, until another writer takes it over."""
+    """The right to change a run's rows, until another process takes it over."""
 
     run_id: int
     attempt: int
@@ -28,12 +37,12 @@ class Claim:
 def claim(
     connection: Connection, run: RunInfo, ids: IntArray, rows: TrackerRows, clock: float, resume_step: int | None
 ) -> Claim:
-    """Begin an attempt: a new run, or one more of a run that no live process writes.
+    """Begin an attempt: a new run, or one more of a run that no live process holds.
 
     What the database has beyond `resume_step` is superseded, and the tracker's rows are made equal to `rows`.
 
     Raises:
-        StoreError: A live process writes the run, or the checkpoint is of another run of the same name.
+        StoreError: A live process holds the run, or the checkpoint is of another run of the same name.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -73,13 +82,52 @@ def find(connection: Connection, name: str) -> Run | None:
     return Run(**row._mapping) if row is not None else None
 
 
+def take(connection: Connection, run: Run, status: str) -> Claim:
+    """Claim a run that exists, to do with it what the status says.
+
+    Raises:
+        StoreError: A live process holds it.
+    """
+    check_free(run)
+    claimed = Claim(run.id, run.attempt, ownership.new_owner())
+    state = {"status": status, "owner": claimed.owner, "heartbeat_at": time.time()}
+    connection.execute(update(Run).where(Run.id == run.id).values(**state))
+    return claimed
+
+
+def fence(connection: Connection, claimed: Claim) -> int:
+    """Make sure of a claim until the transaction ends; returns how many records of its owner are in.
+
+    Raises:
+        OwnershipLostError: Another process has taken the run over, or deleted it.
+    """
+    query = select(Run.owner, Run.applied).where(Run.id == claimed.run_id).with_for_update()
+    row = connection.execute(query).one_or_none()
+    if row is None or row.owner != claimed.owner:
+        taker = "deleted it" if row is None else f"took it over ({row.owner})"
+        raise OwnershipLostError(f"run {claimed.run_id}: another process {taker}; this one must not write it")
+    return int(row.applied)
+
+
+def touch(connection: Connection, claimed: Claim, **changes: Any) -> None:
+    """Give a sign of life in a run that is fenced, and change columns of it."""
+    statement = update(Run).where(Run.id == claimed.run_id).values(heartbeat_at=time.time(), **changes)
+    connection.execute(statement)
+
+
+def beat(connection: Connection, claimed: Claim, **changes: Any) -> None:
+    """`fence` and `touch`."""
+    fence(connection, claimed)
+    touch(connection, claimed, **changes)
+
+
 def check_free(run: Run) -> None:
-    """Raises: StoreError: A live process writes the run."""
-    if run.status == "running" and ownership.is_alive(run.owner, run.heartbeat_at):
-        ago = max(0.0, time.time() - run.heartbeat_at)
+    """Raises: StoreError: A live process writes, imports or deletes the run."""
+    if run.status in HELD and ownership.is_alive(run.owner, run.heartbeat_at):
+        holder, ago = ownership.describe(run.owner), max(0.0, time.time() - run.heartbeat_at)
         raise StoreError(
-            f"run {run.name!r}: {ownership.describe(run.owner)} writes it (last sign of life {ago:.0f} s ago); stop "
-            f"that one, wait {ownership.LEASE_S:.0f} s if it is dead, or give this run another trainer.experiment_name"
+            f"run {run.name!r}: {holder} {HELD[run.status]} it (last sign of life {ago:.0f} s ago); stop that one, "
+            f"wait {ownership.LEASE_S:.0f} s if it is dead, or give this run another trainer.experiment_name"
         )
 
 

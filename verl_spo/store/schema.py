@@ -55,7 +55,9 @@ class Run(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str] = mapped_column(String, unique=True)
     uid: Mapped[str] = mapped_column(String, doc="Hex; stands in the run's checkpoints too.")
-    status: Mapped[str] = mapped_column(String, doc="running, finished, failed, stopped or imported.")
+    status: Mapped[str] = mapped_column(
+        String, doc="running, finished, failed, stopped, imported; importing or deleting."
+    )
     attempt: Mapped[int] = mapped_column(Integer, doc="The present one, from 1.")
     owner: Mapped[str] = mapped_column(String, doc="The writer that may write: host:process namespace:pid:start:token.")
     applied: Mapped[int] = mapped_column(BigInteger, doc="Records of the owner that are in; makes a replay exact.")

@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 
+from verl_spo.store import registry
 from verl_spo.store.engine import reaching
 from verl_spo.store.reader import Reader
 from verl_spo.store.schema import (
@@ -124,13 +125,17 @@ def prune(engine: Engine, policy: Policy) -> None:
             connection.execute(update(Run).where(Run.id == run_id).values(rollout_bytes=kept))
 
 
-def delete_in_parts(engine: Engine, table: Table, condition: ColumnElement[bool]) -> None:
-    """Delete rows, so many at a time that no other writer waits long."""
+def delete_in_parts(
+    engine: Engine, table: Table, condition: ColumnElement[bool], claim: registry.Claim | None = None
+) -> None:
+    """Delete rows, so many at a time that no other writer waits long; only as long as the claim holds, if any."""
     key = tuple_(*table.primary_key)
     some = select(*table.primary_key).where(condition).limit(_ROWS_A_TRANSACTION)
     deleted = 1
     while deleted:
         with engine.begin() as connection:
+            if claim is not None:
+                registry.beat(connection, claim)
             deleted = connection.execute(delete(table).where(key.in_(some))).rowcount
 
 

@@ -14,6 +14,7 @@ from tests.support.stores import POOL, Training, info, pool, start, trained, wri
 from verl_spo.data.scores import read_scores
 from verl_spo.errors import StoreError
 from verl_spo.store import open_reader, queries
+from verl_spo.store.admin import delete_run
 from verl_spo.store.engine import open_engine
 from verl_spo.store.records import EvaluationRecord, InitScores
 from verl_spo.store.schema import (
@@ -106,6 +107,30 @@ def test_a_run_moves_to_another_database(
     with open_reader(other_url) as reader:
         page = queries.prompts(reader, 1, limit=POOL)
         assert {row.digest for row in page.rows} == {prompt.digest for prompt in pool()}
+
+
+def test_a_run_that_is_being_imported_is_not_started(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(database_url, steps=1)
+    engine = open_engine(database_url)
+    with open_reader(database_url) as reader:
+        export_run(reader, "demo/spo", tmp_path / "run", "jsonl")
+
+        def interrupt(path: Path, columns: object) -> None:
+            assert queries.run(reader, "copy").run.status == "importing"
+            for change in (lambda: start(database_url, Training(), info("copy")), lambda: delete_run(engine, "copy")):
+                with pytest.raises(StoreError, match=r"run 'copy': process \d+ on .* imports it"):
+                    change()
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as broken:
+            broken.setattr(formats, "reading", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                import_run(engine, tmp_path / "run", "copy")
+        assert [run.name for run in queries.runs(reader)] == ["demo/spo"]
+    import_run(engine, tmp_path / "run", "copy")
+    trained(database_url, steps=2, run=info("copy"))
 
 
 ODD_TEXTS = ["", " ", "\r", "a\rb", "a\r\nb\n", '"', '""', "'", ",", 'a,"b"\r', "null", "\t", "\u2028", "☃"]

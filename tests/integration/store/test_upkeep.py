@@ -1,15 +1,17 @@
 """Looking after a database: renaming, tagging, deleting, pruning, giving space back."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, update
 
 from tests.support.stores import BATCH, POOL, Training, info, start, trained, writing
 from verl_spo.errors import StoreError
 from verl_spo.store import admin, open_reader, queries, upkeep
 from verl_spo.store.engine import open_engine
-from verl_spo.store.schema import Base
+from verl_spo.store.schema import Base, Run
 from verl_spo.store.upkeep import Policy
 
 
@@ -131,3 +133,54 @@ def test_a_run_that_is_being_written_is_left_alone(database_url: str) -> None:
         with pytest.raises(StoreError, match="writes it"):
             change()
     writer.close("finished")
+
+
+def interrupted(engine: Engine, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
+    """Delete a run; when some of its rows are gone, do something and be interrupted."""
+
+    def interrupt(*arguments: object) -> None:
+        meanwhile()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(admin, "delete_in_parts", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            admin.delete_run(engine, "demo/spo")
+
+
+def test_a_run_that_is_being_deleted_is_not_started(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> None:
+        for change in (
+            lambda: start(database_url, Training()),
+            lambda: admin.rename(engine, "demo/spo", "x"),
+            lambda: admin.delete_run(engine, "demo/spo"),
+        ):
+            with pytest.raises(StoreError, match=r"run 'demo/spo': process \d+ on .* deletes it"):
+                change()
+
+    interrupted(engine, monkeypatch, refused)
+    # Nobody deletes it any more: it can be deleted again, by the same process too.
+    with open_reader(database_url) as reader:
+        assert queries.run(reader, "demo/spo").run.status == "deleting"
+    admin.delete_run(engine, "demo/spo")
+    with open_reader(database_url) as reader:
+        assert [run.name for run in queries.runs(reader)] == ["other"]
+
+
+def test_a_deletion_that_lost_its_run_deletes_no_more(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in_parts = upkeep.delete_in_parts
+    before = count(engine)
+
+    def lose(*arguments: Any) -> None:
+        with engine.begin() as connection:
+            connection.execute(update(Run).where(Run.name == "demo/spo").values(owner="elsewhere:1:2:3:4"))
+        take_in_parts(*arguments)
+
+    monkeypatch.setattr(admin, "delete_in_parts", lose)
+    with pytest.raises(StoreError, match="another process took it over"):
+        admin.delete_run(engine, "demo/spo")
+    assert count(engine) == before

@@ -24,8 +24,8 @@ class RunRow:
     """A run.
 
     Attributes:
-        status: running, finished, failed, stopped, imported, or lost: it says that it runs, but gave no sign of life
-            for longer than a lease.
+        status: running, finished, failed, stopped, imported, importing, deleting, or lost: it says that it runs, but
+            gave no sign of life for longer than a lease.
         attempt: The present one, from 1; more than 1 if it was resumed or started anew.
         last_step: 0 before the first.
         clock: Event time that its evidence has aged to.

@@ -1,6 +1,8 @@
 """Files into a run."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from verl_spo.errors import StoreError
 from verl_spo.store import admin, bulk, ownership, prompts, registry, tracker
 from verl_spo.store.records import PromptRecord, TrackerRows
+from verl_spo.store.registry import Claim
 from verl_spo.store.schema import (
     Attempt,
     Evaluation,
@@ -47,18 +50,19 @@ def import_run(engine: Engine, folder: Path, name: str | None = None) -> str:
     """
     document = manifest.read(folder)
     name = clean(name or document["run"]["name"])
-    loader = _Loader(engine, folder, document, _create(engine, name, document))
+    claim = _create(engine, name, document)
     try:
-        loader.load()
+        _Loader(engine, folder, document, claim).load()
     except BaseException:
         # Half a run is worse than none.
-        admin.delete_run(engine, name)
+        admin.delete_claimed(engine, claim)
         raise
+    ownership.release(claim.owner)
     return name
 
 
-def _create(engine: Engine, name: str, document: dict[str, Any]) -> int:
-    run = document["run"]
+def _create(engine: Engine, name: str, document: dict[str, Any]) -> Claim:
+    run, owner = document["run"], ownership.new_owner()
     with engine.begin() as connection:
         if registry.find(connection, name) is not None:
             raise StoreError(f"run {name!r}: there is one of this name; import it under another (--as)")
@@ -67,7 +71,8 @@ def _create(engine: Engine, name: str, document: dict[str, Any]) -> int:
             "name": name,
             "status": "importing",
             "pool_digest": bytes.fromhex(run["pool_digest"]),
-            "owner": ownership.new_owner(),
+            "owner": owner,
+            "heartbeat_at": time.time(),
             "applied": 0,
             "rollout_bytes": 0,
         }
@@ -75,19 +80,20 @@ def _create(engine: Engine, name: str, document: dict[str, Any]) -> int:
         connection.execute(
             insert(Attempt), [{**row, "run_id": run_id} for row in without_secrets(document["attempts"])]
         )
-    return run_id
+    return Claim(run_id, run["attempt"], owner)
 
 
 class _Loader:
     """Fills a run from files, thousands of rows a transaction."""
 
-    def __init__(self, engine: Engine, folder: Path, document: Mapping[str, Any], run_id: int) -> None:
+    def __init__(self, engine: Engine, folder: Path, document: Mapping[str, Any], claim: Claim) -> None:
         self._engine = engine
         self._folder = folder
         self._suffix = document["format"]
-        self._status = document["run"]["status"]
+        self._run = document["run"]
         self._files = document["files"]
-        self._run_id = run_id
+        self._claim = claim
+        self._run_id = claim.run_id
         self._prompts: dict[int, int] = {}
         self._series: dict[str, int] = {}
         self._text_bytes = 0
@@ -98,6 +104,8 @@ class _Loader:
                 PromptRecord(row["digest"], row["data_source"], row["messages"], row["ground_truth"]) for row in rows
             ]
             ids = prompts.register(self._engine, records).tolist()
+            with self._held():
+                pass
             self._prompts.update(zip((row["prompt_id"] for row in rows), ids, strict=True))
         loads: dict[Part, Callable[[Connection, Rows], None]] = {
             layout.TRACKER: self._load_tracker,
@@ -110,15 +118,22 @@ class _Loader:
         }
         for part, load in loads.items():
             for rows in self._read(part):
-                with self._engine.begin() as connection:
+                with self._held() as connection:
                     load(connection, rows)
         self._finish()
 
+    @contextmanager
+    def _held(self) -> Iterator[Connection]:
+        """A transaction that gives a sign of life, of a run that is still this process's."""
+        with self._engine.begin() as connection:
+            registry.beat(connection, self._claim)
+            yield connection
+
     def _finish(self) -> None:
         # Nobody writes this copy of a run that was exported while it ran.
-        status = "stopped" if self._status in ("running", "importing") else self._status
-        with self._engine.begin() as connection:
-            values = {"status": status, "rollout_bytes": self._text_bytes}
+        status = "stopped" if self._run["status"] in registry.HELD else self._run["status"]
+        values = {"status": status, "heartbeat_at": self._run["heartbeat_at"], "rollout_bytes": self._text_bytes}
+        with self._held() as connection:
             connection.execute(update(Run).where(Run.id == self._run_id).values(values))
 
     def _read(self, part: Part) -> Iterator[Rows]:
