@@ -12,6 +12,7 @@ from sqlalchemy import (
     and_,
     case,
     delete,
+    false,
     func,
     or_,
     select,
@@ -104,13 +105,16 @@ def prunable(engine: Engine, policy: Policy) -> Prunable:
     """What `prune` would delete."""
     with engine.connect() as connection:
         targets = _targets(connection, policy)
-        rows: dict[str, int] = {}
-        for table, condition in targets:
-            count = connection.execute(select(func.count()).select_from(table).where(condition)).scalar_one()
-            rows[table.name] = rows.get(table.name, 0) + int(count)
-        texts = or_(*(condition for table, condition in targets if table.name == "rollouts"))
+        # A row may have several reasons to go.
+        tables = dict.fromkeys(table for table, _ in targets)
+        going = {table: or_(*(condition for other, condition in targets if other is table)) for table in tables}
+        rows = {
+            table.name: int(connection.execute(select(func.count()).select_from(table).where(condition)).scalar_one())
+            for table, condition in going.items()
+        }
+        texts = going.get(table_of(Rollout), false())
         size = select(func.coalesce(func.sum(Rollout.size), 0)).where(texts)
-        return Prunable(rows, int(connection.execute(size).scalar_one()) if targets else 0)
+        return Prunable(rows, int(connection.execute(size).scalar_one()))
 
 
 def prune(engine: Engine, policy: Policy) -> None:

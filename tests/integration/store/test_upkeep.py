@@ -63,6 +63,16 @@ def test_pruning_deletes_what_it_said_and_nothing_else(engine: Engine, database_
     assert not any(upkeep.prunable(engine, policy).rows.values())
 
 
+def test_a_row_that_goes_for_two_reasons_is_announced_once(engine: Engine, database_url: str) -> None:
+    policy = Policy([1, 2], superseded=True, keep_rollouts=0)
+    said = upkeep.prunable(engine, policy)
+    assert said.rows["rollouts"] == count(engine)["rollouts"] == 11 * BATCH
+    with open_reader(database_url) as reader:
+        assert said.rollout_bytes == sum(run.rollout_bytes for run in queries.runs(reader))
+    upkeep.prune(engine, policy)
+    assert count(engine)["rollouts"] == 0
+
+
 def test_texts_of_old_steps_can_go(engine: Engine, database_url: str) -> None:
     policy = Policy([2], keep_rollouts=1)
     said = upkeep.prunable(engine, policy)
