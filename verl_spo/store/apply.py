@@ -186,8 +186,8 @@ class Applier:
             "benchmark": clean(record.benchmark),
             "metric": clean(record.metric),
             "value": _number(record.value),
-            "low": record.low,
-            "high": record.high,
+            "low": _number(record.low),
+            "high": _number(record.high),
             "samples": record.samples,
             "time": record.time,
             "details": without_secrets(dict(record.details)),
@@ -215,5 +215,5 @@ def _texts(batch: Observations) -> Iterable[tuple[int, bytes]]:
             yield place, pack_rollout(prompt, response)
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value
+def _number(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else value

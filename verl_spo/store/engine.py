@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from verl_spo.errors import StoreError
 from verl_spo.store import filesystems, versions
 from verl_spo.store.schema import Run
+from verl_spo.store.text import dump_json
 from verl_spo.store.urls import describe, is_sqlite, parse, scrub, sqlite_path
 
 _log = logging.getLogger(__name__)
@@ -208,7 +209,7 @@ def _sqlite_engine(url: URL, target: Callable[[], str], pragmas: dict[str, int |
 
     # Where a file cannot be written from here, it is opened anew each time: others may begin to write it.
     pool = QueuePool if os.access(sqlite_path(url).parent, os.W_OK) else NullPool
-    engine = create_engine(url, hide_parameters=True, creator=connect, poolclass=pool)
+    engine = create_engine(url, hide_parameters=True, json_serializer=dump_json, creator=connect, poolclass=pool)
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: Any) -> None:
@@ -229,7 +230,12 @@ def _postgres_engine(url: URL, **execution_options: bool) -> Engine:
     defaults = {name: value for name, value in _POSTGRES.items() if name not in url.query}
     try:
         return create_engine(
-            url, hide_parameters=True, pool_pre_ping=True, connect_args=defaults, execution_options=execution_options
+            url,
+            hide_parameters=True,
+            json_serializer=dump_json,
+            pool_pre_ping=True,
+            connect_args=defaults,
+            execution_options=execution_options,
         )
     except ModuleNotFoundError as error:
         raise StoreError(

@@ -1,6 +1,5 @@
 """Registering prompts: in bulk, once for all runs that share them, with their words for the search."""
 
-import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -11,7 +10,7 @@ from verl_spo.errors import StoreError
 from verl_spo.store import bulk, search
 from verl_spo.store.records import IntArray, PromptRecord
 from verl_spo.store.schema import Prompt, table_of
-from verl_spo.store.text import clean, searchable
+from verl_spo.store.text import clean, dump_json, searchable
 
 _TABLE = table_of(Prompt)
 _COLUMNS = ("digest", "data_source", "messages", "ground_truth")
@@ -84,7 +83,7 @@ def _settle(engine: Engine) -> None:
 
 
 def _row(prompt: PromptRecord) -> tuple[bytes, str, str, str]:
-    messages = json.dumps([dict(message) for message in prompt.messages])
+    messages = dump_json([dict(message) for message in prompt.messages])
     return prompt.digest, clean(prompt.data_source), messages, clean(prompt.ground_truth)
 
 

@@ -1,7 +1,8 @@
 """The tables, as a person queries them by hand; `migrations/` makes them, and a test keeps the two equal.
 
-Times are seconds since the epoch (UTC). NaN is NULL. The volume tables (`tracker_state`, `observations`, `rollouts`,
-`metrics`) declare no foreign keys: a check a row would cost more than writing the row. Their one writer is `apply.py`.
+Times are seconds since the epoch (UTC). NaN is NULL; in JSON, NaN and infinities are null. The volume tables
+(`tracker_state`, `observations`, `rollouts`, `metrics`) declare no foreign keys: a check a row would cost more than
+writing the row. Their one writer is `apply.py`.
 """
 
 from typing import Any, cast

@@ -1,6 +1,7 @@
 """Text on its way into the store and out of it."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,15 @@ def searchable(messages: Sequence[Mapping[str, Any]], ground_truth: str) -> str:
     return clean("\n".join([*texts, ground_truth]))
 
 
+def dump_json(value: Any) -> str:
+    """JSON as both databases take it: NaN and infinities, which it does not have, as null."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        # Not in the first place: the copy would cost as much as all the rest.
+        return json.dumps(_finite(value), allow_nan=False)
+
+
 def pack_rollout(prompt: str | None, response: str | None) -> bytes:
     """A trajectory's text, compressed."""
     texts = [None if text is None else clean(text) for text in (prompt, response)]
@@ -45,3 +55,11 @@ def unpack_rollout(content: bytes) -> tuple[str | None, str | None]:
     """Prompt and response of a trajectory."""
     prompt, response = json.loads(zstandard.decompress(content))
     return prompt, response
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,8 +1,11 @@
 """What a run leaves in the database, from the first step to the last, through resumes and restarts."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tests.support.stores import BATCH, POOL, Training, info, pool, start, trained, writing
 from verl_spo.config import StoreConfig
@@ -10,7 +13,7 @@ from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, open_writer, queries
 from verl_spo.store.engine import open_engine
 from verl_spo.store.records import EvaluationRecord, InitScores
-from verl_spo.store.schema import Base, Observation
+from verl_spo.store.schema import Base, Evaluation, Observation, Prompt
 
 
 def assert_tracker(reader: Reader, training: Training, name: str = "demo/spo") -> None:
@@ -198,6 +201,30 @@ def test_evaluations_and_scores_from_before_training_are_kept(database_url: str)
         (result,) = queries.evaluations(reader, 1)
         assert (result.benchmark, result.metric, result.value, result.low) == ("AIME 24", "avg@32", 0.6, None)
         assert queries.tracker(reader, 1).known.sum() == 2
+
+
+def test_what_is_not_a_number_is_stored_alike_by_both_databases(database_url: str) -> None:
+    odd = {"nan": math.nan, "inf": [math.inf, {"minus": -math.inf}], "one": 1.5}
+    null = {"nan": None, "inf": [None, {"minus": None}], "one": 1.5}
+    training = Training()
+    prompts = [replace(prompt, messages=[{**prompt.messages[-1], "weight": math.nan}]) for prompt in pool()]
+    writer = open_writer(
+        StoreConfig(url=database_url), info(config=odd, git=odd), prompts, training.rows(), resume_step=None
+    )
+    record = training.advance()
+    writer.submit(replace(record, summary={**record.summary, "odd": odd}))
+    writer.evaluate(EvaluationRecord(1, "AIME 24", "avg@32", math.nan, 960, low=math.nan, high=math.nan, details=odd))
+    writer.close("finished")
+    with open_reader(database_url) as reader:
+        found = queries.run(reader, "demo/spo").attempts[0]
+        assert (found.config, found.git) == (null, null)
+        (summary,) = queries.step_summaries(reader, 1)
+        assert summary.details["odd"] == null
+        with reader.connect() as connection:
+            nulls = text("SELECT value IS NULL, low IS NULL, high IS NULL FROM evaluations")
+            assert [bool(value) for value in connection.execute(nulls).one()] == [True] * 3
+            assert connection.execute(select(Evaluation.details)).scalar_one() == null
+            assert connection.execute(select(Prompt.messages)).scalars().first()[0]["weight"] is None
 
 
 def test_texts_keep_to_their_budget_and_the_oldest_go_first(database_url: str) -> None:
