@@ -13,7 +13,10 @@ HIDDEN = "***"
 
 # The longest stretch up to the last '@': a password that is not escaped as it should be is hidden whole.
 _USERINFO = re.compile(r"(?P<head>[A-Za-z][\w+.\-]*:/{1,2}[^\s:/@]*):[^\s]*@")
-_QUERY_SECRET = re.compile(r"(?P<head>[?&][\w.]*(?:password|secret|token)[\w.]*=)[^&\s]*", re.IGNORECASE)
+_QUERY_SECRET = re.compile(
+    r"(?P<head>[?&][\w.]*(?:password|passwd|secret|token|credentials?|(?:api|access|private)_?key)[\w.]*=)[^&\s]*",
+    re.IGNORECASE,
+)
 _KEY_SECRET = re.compile(r"(^|[_.-])(password|passwd|secret|credentials?|(api|access|private)_?key)$", re.IGNORECASE)
 _KEY_TOKEN = re.compile(r"^((hf|hub|auth|access|api|bearer|wandb|github)_?)token$|^token$", re.IGNORECASE)
 
@@ -44,7 +47,7 @@ def parse(url: str) -> URL:
     if not is_sqlite(parsed) and url.count("@") > 1:
         raise StoreError(f"database URL {_after_userinfo(url)}: there is more than one @; in a password, write %40")
     if is_sqlite(parsed) and parsed.database in (None, "", ":memory:"):
-        raise StoreError(f"database URL {url}: a run needs a file, such as sqlite:///verl_spo.db")
+        raise StoreError(f"database URL {mask(url)}: a run needs a file, such as sqlite:///verl_spo.db")
     return parsed.set(drivername=driver)
 
 
@@ -66,7 +69,7 @@ def sqlite_path(url: URL) -> Path:
 
 def describe(url: URL) -> str:
     """A URL for people: without the password."""
-    return scrub(url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True), url)
+    return mask(url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True))
 
 
 def mask(text: str) -> str:
@@ -75,11 +78,11 @@ def mask(text: str) -> str:
 
 
 def scrub(text: str, url: URL) -> str:
-    """Hide the URL's own password wherever it stands in a text, and those of all other URLs."""
+    """Hide the URL's own password wherever it stands in a text, but for the scheme, and those of all other URLs."""
     secrets = [url.password, *(value for key, value in url.query.items() if _names_secret(key))]
     for secret in secrets:
         for part in (secret,) if isinstance(secret, str) else secret or ():
-            text = text.replace(part, HIDDEN) if part else text
+            text = re.sub(rf"{re.escape(part)}(?![\w+.\-]*://)", HIDDEN, text) if part else text
     return mask(text)
 
 

@@ -54,6 +54,25 @@ def test_a_known_password_is_hidden_anywhere() -> None:
     assert describe(url) == "postgresql://u:***@h/db?password=***"
 
 
+def test_a_password_that_is_part_of_the_scheme_leaves_it_readable() -> None:
+    url = parse("postgresql://postgres:postgres@h/postgres")
+    assert describe(url) == "postgresql://postgres:***@h/postgres"
+    shown = scrub("postgresql://postgres:postgres@h/db: password postgres is wrong", url)
+    assert shown == "postgresql://***:***@h/db: password *** is wrong"
+
+
+@pytest.mark.parametrize("key", ["password", "sslpassword", "passwd", "api_key", "token", "client_secret"])
+def test_every_key_of_a_secret_is_hidden_in_a_description(key: str) -> None:
+    assert describe(parse(f"postgresql://h/db?a=b&{key}=c4n%40ry&z=1")) == f"postgresql://h/db?a=b&{key}=***&z=1"
+
+
+@pytest.mark.parametrize("url", ["sqlite://me:s3cret@/", "sqlite://me:s3cret@", "sqlite:///?password=s3cret"])
+def test_a_url_without_a_file_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(StoreError, match="a run needs a file") as caught:
+        parse(url)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_secrets_in_configurations_are_hidden_and_nothing_else_is() -> None:
     config = {
         "api_key": "k",
