@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from tests.support.stores import Training, start
+from verl_spo.errors import StoreError
 
 CHECKPOINT_EVERY = 4
+
+BEGAN = "began"
 
 # Children come from a process that has imported everything and has no threads: quick to start, safe to fork.
 processes = multiprocessing.get_context("forkserver")
@@ -39,6 +42,38 @@ def begin(url: str, folder: Path, steps: int) -> tuple[multiprocessing.process.B
     child.start()
     sender.close()
     return child, receiver
+
+
+def begin_together(url: str, count: int) -> list[tuple[multiprocessing.process.BaseProcess, Connection]]:
+    """Start processes that all begin one run at the same moment; each says how that went, and goes on when told to."""
+    children = []
+    for _ in range(count):
+        ours, theirs = processes.Pipe()
+        child = processes.Process(target=_hold, args=(url, theirs))
+        child.start()
+        theirs.close()
+        children.append((child, ours))
+    for _, told in children:
+        assert told.recv() == "ready"
+    for _, told in children:
+        told.send("begin")
+    return children
+
+
+def _hold(url: str, told: Connection) -> None:
+    training = Training()
+    told.send("ready")
+    told.recv()
+    try:
+        writer = start(url, training)
+    except StoreError as refused:
+        told.send(str(refused))
+        return
+    told.send(BEGAN)
+    told.recv()
+    for _ in range(3):
+        writer.submit(training.advance())
+    writer.close("finished")
 
 
 def save(folder: Path, training: Training) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from tests.support.crashing import begin, restore
+from tests.support.crashing import BEGAN, begin, begin_together, restore
 from tests.support.stores import BATCH, POOL, Training, pool
 from verl_spo.store import open_reader, queries
 from verl_spo.store.engine import open_engine
@@ -83,12 +83,14 @@ def _check_tracker(url: str, training: Training) -> None:
 
 
 @pytest.mark.parametrize("together", [2, 4])
-def test_of_processes_that_start_one_run_together_one_writes(database_url: str, tmp_path: Path, together: int) -> None:
-    children = [begin(database_url, tmp_path / str(number), 3) for number in range(together)]
+def test_of_processes_that_start_one_run_together_one_writes(database_url: str, together: int) -> None:
+    children = begin_together(database_url, together)
+    # The one that may write does not go on, and so does not end, before all others were refused.
+    answers = [told.recv() for _, told in children]
+    assert answers.count(BEGAN) == 1
+    assert sum("writes it (last sign of life" in answer for answer in answers) == together - 1
+    children[answers.index(BEGAN)][1].send("go on")
     for child, _ in children:
         child.join()
-    codes = Counter(child.exitcode for child, _ in children)
-    # Those that come when the first one has ended may begin the run anew.
-    assert codes[0] >= 1
-    assert set(codes) <= {0, 1}
+        assert child.exitcode == 0
     _check_history(database_url)

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -386,9 +387,18 @@ def test_training_waits_only_when_the_queue_is_full(sqlite_url: str, monkeypatch
     assert writer.queue_depth == 3
     # Metrics are small and do not count, or the last step's could not be told.
     writer.log(3, {"timing_s/step": 1.0})
-    assert not writer._has_room()
+    assert writer.queue_depth == 4
+    refused = threading.Event()
+    has_room = writer._has_room
+    monkeypatch.setattr(writer, "_has_room", lambda: has_room() or refused.set())
+    trainer = threading.Thread(target=writer.submit, args=(training.advance(),))
+    trainer.start()
+    wait_until(lambda: refused.is_set() or not trainer.is_alive(), WAIT_S, every=0.01)
+    assert trainer.is_alive()
+    assert writer.queue_depth == 4
     monkeypatch.undo()
-    writer.submit(training.advance())
+    trainer.join(WAIT_S)
+    assert not trainer.is_alive()
     writer.close("finished", WAIT_S)
     with open_reader(sqlite_url) as reader:
         assert queries.run(reader, "demo/spo").run.last_step == 4

@@ -11,22 +11,28 @@ from verl_spo.store.queries import Cursor
 
 READERS = 8
 STEPS = 300
+OVERLAP = 3
+"""Moments of a run that is being written that each reader sees at the least."""
 
 
 def poll(url: str, report: Connection) -> None:
-    """Read like a page until the run has ended; report how often, and the steps that were seen."""
-    cursor, steps, rounds = Cursor(), [], 0
+    """Read like a page until the run has ended; report when it was seen in writing, and at the end the steps."""
+    cursor, steps, moments = Cursor(), [], set()
     with open_reader(url) as reader:
         report.send("ready")
         status = "running"
         while status == "running":
-            status = queries.run(reader, "demo/spo").run.status
+            run = queries.run(reader, "demo/spo").run
+            status = run.status
+            if status == "running" and len(moments) < OVERLAP:
+                moments.add(run.last_step)
+                if len(moments) == OVERLAP:
+                    report.send("in writing")
             page = queries.metric_series(reader, [1], ["spo/reward"], cursor)
             cursor = page.cursor
             steps += [step for series in page.series for step in series.steps.tolist()]
             _check_moment(reader)
-            rounds += 1
-    report.send((rounds, steps))
+    report.send(steps)
 
 
 def _check_moment(reader: Any) -> None:
@@ -49,16 +55,19 @@ def test_readers_and_the_writer_do_not_disturb_each_other(database_url: str) -> 
     readers = [_begin(poll, database_url) for _ in range(READERS)]
     for _, report in readers:
         assert report.recv() == "ready"
-    for _ in range(STEPS):
+    waiting = [report for _, report in readers]
+    while waiting or training.step < STEPS:
         writer.submit(training.advance())
+        for report in [report for report in waiting if report.poll()]:
+            assert report.recv() == "in writing"
+            waiting.remove(report)
     writer.close("finished", timeout=120)
     for child, report in readers:
-        rounds, steps = report.recv()
+        steps = report.recv()
         child.join()
         assert child.exitcode == 0
-        assert rounds >= 1
         # Whatever a reader saw came in order, without a gap, and to the end.
-        assert steps == list(range(1, STEPS + 1))
+        assert steps == list(range(1, training.step + 1))
 
 
 def _begin(target: Callable[[str, Connection], None], url: str) -> tuple[Any, Connection]:

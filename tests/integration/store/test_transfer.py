@@ -295,7 +295,8 @@ def test_memory_does_not_grow_with_the_run(
 ) -> None:
     monkeypatch.setattr("verl_spo.store.transfer.formats.CHUNK", 100)
     peaks = []
-    for number, steps in enumerate((20, 200)):
+    # The first one also pays for what is loaded and kept by the libraries.
+    for number, steps in enumerate((20, 20, 200)):
         name = f"run {number}"
         trained(sqlite_url, steps=steps, run=info(name, "a" * 32))
         with open_reader(sqlite_url) as reader:
@@ -303,7 +304,7 @@ def test_memory_does_not_grow_with_the_run(
             export_run(reader, name, tmp_path / name, file_format)
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
-    assert peaks[1] < 1.5 * peaks[0]
+    assert peaks[2] < 1.5 * peaks[1]
 
 
 def test_scores_of_the_reference_recipe_become_a_run(database_url: str, tmp_path: Path) -> None:
