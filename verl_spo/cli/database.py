@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from verl_spo.cli.terminal import plain
+from verl_spo.cli.terminal import plain, printable, say
 from verl_spo.store import Reader, open_reader
 
 DEFAULT_DB = "sqlite:///verl_spo.db"
 
 Db = Annotated[str, typer.Option(envvar="VERL_SPO_DB", help="Database URL.", show_envvar=True)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 @contextmanager
@@ -33,11 +33,26 @@ def print_json(value: Any) -> None:
     print()
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print a table for people."""
+def tell(value: Any, line: str, as_json: bool) -> None:
+    """Print what a command did: a value for programs, or a line for people."""
+    if as_json:
+        print_json(value)
+    else:
+        say(line)
+
+
+def confirm(question: str) -> None:
+    """Ask on stderr, where the answer is none of what programs read; no ends the command."""
+    typer.confirm(printable(question), abort=True, err=True)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None, whole: Collection[str] = ()
+) -> None:
+    """Print a table for people; the columns named in `whole` are broken last where the terminal is narrow."""
     table = Table(title=None if title is None else plain(title), title_justify="left")
     for column in columns:
-        table.add_column(plain(column))
+        table.add_column(plain(column), no_wrap=column in whole)
     for row in rows:
         table.add_row(*map(plain, row))
     Console().print(table)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from verl_spo.cli.app import App
-from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table, reading, size
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, confirm, print_json, print_table, reading, size, tell
 from verl_spo.cli.terminal import say
 from verl_spo.store import queries, upkeep, versions
 from verl_spo.store.engine import inspecting, upgrading, writing
@@ -18,21 +18,25 @@ app = App(help="Upgrade, measure and tidy the database.", no_args_is_help=True)
 
 
 @app.command()
-def upgrade(db: Db = DEFAULT_DB) -> None:
+def upgrade(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
     """Make the schema, or bring it up to this version of verl-spo; what is in the database stays."""
     with upgrading(db) as connection:
         before = versions.current(connection)
         connection.rollback()
         versions.upgrade(connection)
-    say(f"{describe(parse(db))}: schema {before or 'none'} -> {HEAD}")
+    name = describe(parse(db))
+    line = f"{name}: schema {before or 'none'} -> {HEAD}"
+    tell({"database": name, "before": before, "schema": HEAD}, line, as_json)
 
 
 @app.command()
-def current(db: Db = DEFAULT_DB) -> None:
+def current(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
     """Show the schema's version; exit status 1 if this version of verl-spo cannot use it."""
     with inspecting(db) as connection:
         revision = versions.current(connection)
-    say(f"{describe(parse(db))}: schema {revision or 'none'}, this verl-spo uses {HEAD}")
+    name = describe(parse(db))
+    line = f"{name}: schema {revision or 'none'}, this verl-spo uses {HEAD}"
+    tell({"database": name, "schema": revision, "used": HEAD}, line, as_json)
     raise typer.Exit(revision != HEAD)
 
 
@@ -62,6 +66,7 @@ def prune(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Delete what the options name, after showing it; `vacuum` then gives the space back."""
     if not superseded and keep_rollouts is None:
@@ -71,22 +76,25 @@ def prune(
     policy = Policy([found.id for found in wanted], superseded, keep_rollouts)
     with writing(db) as engine:
         gone = upkeep.prunable(engine, policy)
-        print_table(("table", "rows to delete"), [(name, f"{rows:,}") for name, rows in gone.rows.items()])
-        say(f"{size(gone.rollout_bytes)} of text, {len(wanted)} runs")
-        if dry_run or not any(gone.rows.values()):
-            return
-        if not yes:
-            typer.confirm("Delete them for good?", abort=True)
-        upkeep.prune(engine, policy)
-    say("deleted")
+        if not as_json:
+            print_table(("table", "rows to delete"), [(name, f"{rows:,}") for name, rows in gone.rows.items()])
+            say(f"{size(gone.rollout_bytes)} of text, {len(wanted)} runs")
+        going = not dry_run and any(gone.rows.values())
+        if going:
+            if not yes:
+                confirm("Delete them for good?")
+            upkeep.prune(engine, policy)
+    if going or as_json:
+        tell({**asdict(gone), "runs": len(wanted), "deleted": going}, "deleted", as_json)
 
 
 @app.command()
-def vacuum(db: Db = DEFAULT_DB) -> None:
+def vacuum(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
     """Give the space of deleted rows back. SQLite rewrites the whole file: nothing else may write meanwhile."""
     with reading(db) as reader:
         before = upkeep.stats(reader).size
     with writing(db) as engine:
         upkeep.vacuum(engine)
     with reading(db) as reader:
-        say(f"{size(before)} -> {size(upkeep.stats(reader).size)}")
+        after = upkeep.stats(reader).size
+    tell({"before": before, "after": after}, f"{size(before)} -> {size(after)}", as_json)

@@ -7,6 +7,7 @@ import typer
 
 from verl_spo.cli.app import App
 from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table, reading
+from verl_spo.cli.terminal import say
 from verl_spo.store import queries
 from verl_spo.store.queries import PromptFilter, PromptRow
 from verl_spo.store.queries.prompt_plan import SORTS, Sort
@@ -17,6 +18,8 @@ Name = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run: proje
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
 MinVisits = Annotated[int, typer.Option(min=0, help="Only prompts that were visited at least so often.")]
 Source = Annotated[str | None, typer.Option(help="Only prompts of this data source.")]
+
+_NUMBERS = ("v_hat", "90 %", "n_eff", "visits", "last step")
 
 
 @app.command()
@@ -74,9 +77,12 @@ def _print(db: str, name: str, sort: Sort, descending: bool, where: PromptFilter
     if as_json:
         print_json([asdict(row) for row in page.rows])
         return
-    print_table(("v_hat", "90 %", "n_eff", "visits", "last step", "source", "prompt", "answer"), map(_cells, page.rows))
+    if not page.rows:
+        say(f"no such prompts in {name}")
+        return
+    print_table((*_NUMBERS, "source", "prompt", "answer"), map(_cells, page.rows), whole=_NUMBERS)
     if page.next is not None:
-        print(f"the first {limit}; --limit shows more")
+        say(f"the first {limit}; --limit shows more")
 
 
 def _cells(row: PromptRow) -> tuple[object, ...]:

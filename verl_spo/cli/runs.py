@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from verl_spo.cli.app import App
-from verl_spo.cli.database import DEFAULT_DB, Db, Json, moment, print_json, print_table, reading, size
-from verl_spo.cli.terminal import printable, say
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, confirm, moment, print_json, print_table, reading, size, tell
 from verl_spo.store import admin, queries
 from verl_spo.store.engine import writing
 from verl_spo.store.queries import RunDetail
@@ -43,7 +42,9 @@ def list_runs(
         )
         for run in found
     ]
-    print_table(("run", "status", "step", "prompts", "attempt", "created", "tags"), rows)
+    print_table(
+        ("run", "status", "step", "prompts", "attempt", "created", "tags"), rows, whole=("step", "prompts", "attempt")
+    )
 
 
 @app.command()
@@ -58,11 +59,13 @@ def show(name: Name, db: Db = DEFAULT_DB, as_json: Json = False) -> None:
 
 
 @app.command()
-def rename(name: Name, new: Annotated[str, typer.Argument(help="Its new name.")], db: Db = DEFAULT_DB) -> None:
+def rename(
+    name: Name, new: Annotated[str, typer.Argument(help="Its new name.")], db: Db = DEFAULT_DB, as_json: Json = False
+) -> None:
     """Give a run another name. Its checkpoints know the old one, so it cannot be resumed under the new one."""
     with writing(db) as engine:
         admin.rename(engine, name, new)
-    say(f"{name} is now {new}")
+    tell({"run": new, "was": name}, f"{name} is now {new}", as_json)
 
 
 @app.command()
@@ -71,27 +74,29 @@ def tag(
     add: Annotated[list[str] | None, typer.Argument(metavar="[TAG]...", help="Tags to add.")] = None,
     remove: Annotated[list[str] | None, typer.Option(help="A tag to remove; may be given several times.")] = None,
     db: Db = DEFAULT_DB,
+    as_json: Json = False,
 ) -> None:
     """Add and remove a run's tags, and show them."""
     with writing(db) as engine:
         tags = admin.tag(engine, name, add or [], remove or [])
-    say(f"{name}: {', '.join(tags) or 'no tags'}")
+    tell({"run": name, "tags": tags}, f"{name}: {', '.join(tags) or 'no tags'}", as_json)
 
 
 @app.command()
 def delete(
-    name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, db: Db = DEFAULT_DB
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    db: Db = DEFAULT_DB,
+    as_json: Json = False,
 ) -> None:
     """Delete a run with all its history. Its prompts stay: other runs may share them."""
     with reading(db) as reader:
         run = queries.run(reader, name).run
     if not yes:
-        typer.confirm(
-            printable(f"Delete {name} ({run.last_step} steps, {run.pool_size:,} prompts) for good?"), abort=True
-        )
+        confirm(f"Delete {name} ({run.last_step} steps, {run.pool_size:,} prompts) for good?")
     with writing(db) as engine:
         admin.delete_run(engine, name)
-    say(f"{name} is deleted")
+    tell({"run": name, "deleted": True}, f"{name} is deleted", as_json)
 
 
 def _show(found: RunDetail) -> None:

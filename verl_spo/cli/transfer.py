@@ -1,12 +1,12 @@
 """`verl-spo export` and `verl-spo import`: runs as files."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from verl_spo.cli.database import DEFAULT_DB, Db, print_table, reading
-from verl_spo.cli.terminal import say
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table, reading, tell
 from verl_spo.errors import StoreError
 from verl_spo.store.engine import writing
 
@@ -18,6 +18,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="A new folder.  [default: the run's name]")] = None,
     to: Annotated[str, typer.Option(help="Format: parquet, csv or jsonl.")] = "parquet",
     db: Db = DEFAULT_DB,
+    as_json: Json = False,
 ) -> None:
     """Write a run into a folder, a file a kind of row; `verl-spo import` reads it back without loss."""
     # pyarrow takes its time to import: not for the other commands.
@@ -26,6 +27,9 @@ def export(
     folder = out or Path(name.replace("/", "_"))
     with reading(db) as reader:
         counts = export_run(reader, name, folder, to)
+    if as_json:
+        print_json({"folder": str(folder), "format": to, "rows": counts})
+        return
     print_table(("file", "rows"), [(f"{part}.{to}", f"{count:,}") for part, count in counts.items()], str(folder))
 
 
@@ -36,6 +40,7 @@ def import_(
         float, typer.Option(help="Evidence of an estimate from scores, in observations: above 0.")
     ] = DEFAULT_N_EFF,
     db: Db = DEFAULT_DB,
+    as_json: Json = False,
 ) -> None:
     """Make a run from an export, or from a file of scores such as the reference recipe's offline values (JSON)."""
     from verl_spo.data.scores import read_scores
@@ -45,9 +50,11 @@ def import_(
         raise StoreError(f"{source}: no such file or folder")
     with writing(db, make=True) as engine:
         if source.is_dir():
-            say(f"imported {import_run(engine, source, name)}")
+            made = import_run(engine, source, name)
+            tell({"run": made}, f"imported {made}", as_json)
             return
         if name is None:
             raise StoreError(f"{source}: a file of scores has no name for the run; give one with --as")
         matched = import_scores(engine, name, read_scores(source), n_eff)
-    say(f"imported {name}: {matched.known} prompts; {matched.unknown} of the file's are not in the database")
+    line = f"imported {name}: {matched.known} prompts; {matched.unknown} of the file's are not in the database"
+    tell({"run": name, **asdict(matched)}, line, as_json)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from verl_spo.errors import SchemaError, StoreError
 from verl_spo.store.engine import open_engine, writing
 from verl_spo.store.records import PromptRecord
 from verl_spo.store.schema import HEAD
+from verl_spo.store.urls import describe, parse
 
 CHANGING = [
     ["runs", "rename", "a", "b"],
@@ -112,6 +114,44 @@ def test_what_a_data_set_says_does_not_steer_the_terminal(database_url: str) -> 
     assert "\x1b" not in shown
     assert "\x07" not in shown
     assert "[bold]x[/]" in shown
+
+
+def test_every_command_prints_json(training: Training, database_url: str) -> None:
+    assert document("runs", "tag", "demo/spo", "good") == {"run": "demo/spo", "tags": ["good"]}
+    assert document("runs", "rename", "demo/spo", "best") == {"run": "best", "was": "demo/spo"}
+    exported = document("export", "best", "--to", "csv")
+    assert (exported["folder"], exported["format"]) == ("best", "csv")
+    assert exported["rows"]["observations"] == 10 * BATCH
+    assert document("import", "best", "--as", "copy") == {"run": "copy"}
+    Path("scores.json").write_text(json.dumps({pool()[3].digest.hex(): [1], "other": [0]}))
+    assert document("import", "scores.json", "--as", "offline") == {"run": "offline", "known": 1, "unknown": 1}
+    assert document("runs", "delete", "copy", "--yes") == {"run": "copy", "deleted": True}
+    current = document("db", "current")
+    assert current == {"database": describe(parse(database_url)), "schema": HEAD, "used": HEAD}
+    assert document("db", "upgrade") == {"database": current["database"], "before": HEAD, "schema": HEAD}
+    pruned = document("db", "prune", "--keep-rollouts", "4", "--dry-run")
+    assert pruned["rows"] == {"rollouts": 6 * BATCH}
+    assert (pruned["runs"], pruned["deleted"]) == (2, False)
+    assert document("db", "prune", "--keep-rollouts", "4", "--yes") == {**pruned, "deleted": True}
+    assert set(document("db", "vacuum")) == {"before", "after"}
+
+
+def test_a_question_is_none_of_what_programs_read(training: Training) -> None:
+    result = invoke("runs", "delete", "demo/spo", "--json", answer="y\n")
+    # The runner, as a terminal does, shows the answer.
+    assert json.loads(result.stdout.removeprefix(" y\n")) == {"run": "demo/spo", "deleted": True}
+    assert "Delete demo/spo (10 steps, 40 prompts) for good?" in result.stderr
+
+
+def test_numbers_are_whole_on_a_narrow_terminal(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = output("prompts", "hardest", "demo/spo", "--limit", "5")
+    assert len(re.findall(r"\d\.\d{3} +│ +\d\.\d\d-\d\.\d\d +│ +\d+\.\d +│ +\d+ +│ +\d+ ", shown)) == 5
+
+
+def test_no_prompts_are_told_in_a_line(training: Training) -> None:
+    assert output("prompts", "search", "demo/spo", "nothing") == "no such prompts in demo/spo\n"
+    assert document("prompts", "search", "demo/spo", "nothing") == []
 
 
 HOSTILE = ["[red]", "[/]", "[bold red]x[/] \x1b[31m\x07\n"]
