@@ -9,7 +9,7 @@ from verl_spo.cli.app import App
 from verl_spo.cli.database import DEFAULT_DB, Db, Json, confirm, print_json, print_table, reading, size, tell
 from verl_spo.cli.terminal import say
 from verl_spo.store import queries, upkeep, versions
-from verl_spo.store.engine import inspecting, upgrading, writing
+from verl_spo.store.engine import check_writable, inspecting, upgrading, writing
 from verl_spo.store.schema import HEAD
 from verl_spo.store.upkeep import Policy
 from verl_spo.store.urls import describe, parse
@@ -93,6 +93,8 @@ def vacuum(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
     """Give the space of deleted rows back. SQLite rewrites the whole file: nothing else may write meanwhile."""
     with reading(db) as reader:
         before = upkeep.stats(reader).size
+    # Postgres only warns a role that may not, and passes over the tables.
+    check_writable(db, make=False)
     with writing(db) as engine:
         upkeep.vacuum(engine)
     with reading(db) as reader:

@@ -51,6 +51,7 @@ def test_the_documented_grants_are_enough_and_not_too_much(reading_url: str) -> 
         ["runs", "tag", "demo/spo", "good"],
         ["runs", "delete", "demo/spo", "--yes"],
         ["db", "prune", "--keep-rollouts", "0", "--yes"],
+        ["db", "vacuum"],
         ["import", "export", "--as", "copy"],
     ],
     ids=" ".join,
