@@ -1,7 +1,7 @@
 """Tables in Markdown and plots in SVG, from rows. Intervals are of 95 %, by Student's t over seeds."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -10,25 +10,24 @@ from rows import Row
 from scipy.stats import t as student
 
 Line = tuple[str, str | None, str | None]
-# What every line is compared with, in pairs of equal seed.
 REFERENCE: Line = ("spo", "kl", "trajectory")
+REINFORCE: Line = ("reinforce++", None, None)
 GRPO: Line = ("grpo", None, None)
+# What every line is compared with, in pairs of equal seed, where it was run.
+COMPARED: dict[str, Line] = {"spo kl": REFERENCE, "reinforce++": REINFORCE}
 # What the plots show.
 SHOWN: tuple[Line, ...] = (
     REFERENCE,
     ("spo", "constant", "trajectory"),
     ("spo", "event", "trajectory"),
     ("spo", "drift", "trajectory"),
-    ("reinforce++", None, None),
+    REINFORCE,
     ("spo, optimal baseline", "kl", "trajectory"),
     GRPO,
 )
 
 _NAMES = ("method", "retention", "normalization")
 _FIGURES = (
-    "seeds",
-    "area",
-    "area against spo kl",
     "final accuracy",
     "validation area",
     "no signal",
@@ -74,10 +73,13 @@ def paired(left: Sequence[Row], right: Sequence[Row], value: Callable[[Row], flo
 def table(rows: Sequence[Row]) -> str:
     """One setting's table, best area first."""
     grouped = lines(rows)
-    reference = grouped.get(REFERENCE, [])
-    head = [*_NAMES, *_FIGURES]
-    body = [_cells(line, runs, reference) for line, runs in sorted(grouped.items(), key=lambda item: -_area(item[1]))]
-    separator = ["---"] * len(_NAMES) + ["---:"] * len(_FIGURES)
+    others = {name: line for name, line in COMPARED.items() if line in grouped}
+    head = [*_NAMES, "seeds", "area", *(f"area against {name}" for name in others), *_FIGURES]
+    body = [
+        [*map(_text, line), *_areas(line, grouped, others.values()), *_figures(runs)]
+        for line, runs in sorted(grouped.items(), key=lambda item: -_area(item[1]))
+    ]
+    separator = ["---"] * len(_NAMES) + ["---:"] * (len(head) - len(_NAMES))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, separator, *body))
 
 
@@ -120,13 +122,17 @@ def _area(runs: Sequence[Row]) -> float:
     return fmean(row.area for row in runs)
 
 
-def _cells(line: Line, runs: Sequence[Row], reference: Sequence[Row]) -> list[str]:
-    against = None if line == REFERENCE else paired(runs, reference, lambda row: row.area)
+def _areas(line: Line, grouped: Mapping[Line, Sequence[Row]], others: Iterable[Line]) -> Iterator[str]:
+    runs = grouped[line]
+    yield str(len(runs))
+    yield Estimate.of([row.area for row in runs]).points()
+    for other in others:
+        against = None if line == other else paired(runs, grouped[other], lambda row: row.area)
+        yield against.points(signed=True) if against else ""
+
+
+def _figures(runs: Sequence[Row]) -> list[str]:
     return [
-        *map(_text, line),
-        str(len(runs)),
-        Estimate.of([row.area for row in runs]).points(),
-        against.points(signed=True) if against else "",
         Estimate.of([row.final for row in runs]).points(),
         Estimate.of([row.validation_area for row in runs]).points(),
         f"{100 * fmean(row.degenerate for row in runs):.0f} %",

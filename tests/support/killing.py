@@ -1,8 +1,8 @@
 """Runs of real verl that are killed, and what they left behind."""
 
-import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -30,10 +30,19 @@ def saved_step(run_dir: Path, name: str) -> int | None:
 
 def kill_with_all_it_started(process: subprocess.Popen[str]) -> None:
     """SIGKILL, as a machine that loses power would: nobody cleans up."""
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for member in family:
-        member.send_signal(signal.SIGKILL)
-    psutil.wait_procs(family)
+    marks = {_mark(child) for child in psutil.Process(process.pid).children(recursive=True)} - {None}
+    process.kill()
+    process.wait()
+
+    def all_gone() -> bool:
+        # Those that were just being started, too.
+        left = [each for each in psutil.process_iter() if _mark(each) in marks]
+        for each in left:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        return not left
+
+    wait_until(all_gone, timeout=60)
 
 
 def kill_when(reached: Callable[[Path], bool], process: subprocess.Popen[str], run_dir: Path, log: Path) -> None:
@@ -43,14 +52,13 @@ def kill_when(reached: Callable[[Path], bool], process: subprocess.Popen[str], r
     kill_with_all_it_started(process)
 
 
-def marked_processes() -> list[int]:
-    """Processes that a launch started and that are still there."""
-    found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            content = environ.read_bytes()
-        except OSError:
-            continue
-        if f"{MARK}=".encode() in content:
-            found.append(int(environ.parent.name))
-    return found
+def marked_processes() -> set[int]:
+    """Processes that launches started and that are still there."""
+    return {each.pid for each in psutil.process_iter() if _mark(each) is not None}
+
+
+def _mark(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(MARK)
+    except psutil.Error:
+        return None

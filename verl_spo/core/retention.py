@@ -193,7 +193,10 @@ class Event(Retention):
 
 
 class Drift(Event):
-    """Event time whose step is `log(2) * drift / d_half`, clipped to [-log(rho_max), -log(rho_min)], times `scale`."""
+    """Event time whose step is `log(2) * drift / d_half`, clipped to [-log(rho_max), -log(rho_min)], times `scale`.
+
+    A drift of NaN, which could not be measured, repeats the step before.
+    """
 
     needs_drift = True
 
@@ -203,11 +206,14 @@ class Drift(Event):
         self._least, self._most = -math.log(rho_max), -math.log(rho_min)
 
     def _advance(self, drift: float | None) -> float:
-        if drift is None or math.isnan(drift):
+        if drift is None:
             raise SPOError(
-                f"drift={drift}: retention `drift` needs how far the update moved the policy; "
-                "use at least 2 mini-batches a step, or another spo.retention"
+                "drift=None: retention `drift` needs how far the update moved the policy; set "
+                "actor_rollout_ref.actor.policy_loss.loss_mode=spo, or another spo.retention"
             )
+        if math.isnan(drift):
+            # So few sessions came back that one mini-batch held them.
+            return self._z[-1] - self._z[-2] if len(self._z) > 1 else self._least * self._scale
         return min(max(math.log(2) * drift / self._d_half, self._least), self._most) * self._scale
 
 

@@ -4,12 +4,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, text, update
+from sqlalchemy import Connection, delete, insert, or_, select, text, update
 
 from verl_spo.errors import StoreError
 from verl_spo.store import ownership, tracker
 from verl_spo.store.records import IntArray, RunInfo, TrackerRows
-from verl_spo.store.schema import Attempt, Run, table_of
+from verl_spo.store.schema import Attempt, InitScore, Run, table_of
 from verl_spo.store.text import clean
 from verl_spo.store.urls import without_secrets
 
@@ -35,11 +35,18 @@ class Claim:
 
 
 def claim(
-    connection: Connection, run: RunInfo, ids: IntArray, rows: TrackerRows, clock: float, resume_step: int | None
+    connection: Connection,
+    run: RunInfo,
+    ids: IntArray,
+    rows: TrackerRows,
+    clock: float,
+    resume_step: int | None,
+    keep_scores: bool = False,
 ) -> Claim:
     """Begin an attempt: a new run, or one more of a run that no live process holds.
 
-    What the database has beyond `resume_step` is superseded, and the tracker's rows are made equal to `rows`.
+    What the database has beyond `resume_step` is superseded, and the tracker's rows are made equal to `rows`. A run
+    that begins anew loses its scores from before training, which are of no attempt, unless they are to be kept.
 
     Raises:
         StoreError: A live process holds the run, or the checkpoint is of another run of the same name.
@@ -70,6 +77,8 @@ def claim(
         claimed = Claim(present.id, present.attempt + 1, owner)
         connection.execute(update(Run).where(Run.id == present.id).values(**state, attempt=claimed.attempt))
         _supersede(connection, present.id, -1 if resume_step is None else resume_step)
+        if resume_step is None and not keep_scores:
+            connection.execute(delete(InitScore).where(InitScore.run_id == present.id))
     connection.execute(insert(Attempt).values(_attempt(claimed, run, now, resume_step)))
     tracker.replace(connection, claimed.run_id, ids, rows)
     return claimed

@@ -47,6 +47,7 @@ def open_writer(
     tracker: TrackerRows,
     resume_step: int | None,
     clock: float = 0.0,
+    keep_scores: bool = False,
 ) -> "RunWriter":
     """Begin a run in the database, or continue it, and start its writer.
 
@@ -58,6 +59,7 @@ def open_writer(
         resume_step: Of the checkpoint it continues from: what the database has beyond that is superseded. None begins
             anew, and supersedes all that a run of the same name has.
         clock: Event time of the tracker's state.
+        keep_scores: Whether a run that begins anew keeps its scores from before training.
 
     Raises:
         StoreError: The database cannot be used, a live process writes a run of this name, or the checkpoint is of
@@ -72,7 +74,7 @@ def open_writer(
         path = spool.spool_path(engine.url, run.name)
         _adopt(engine, run, ids, config, path)
         with engine.begin() as connection:
-            claim = registry.claim(connection, run, ids, tracker, clock, resume_step)
+            claim = registry.claim(connection, run, ids, tracker, clock, resume_step, keep_scores)
             if connection.dialect.name == "postgresql":
                 # The planner would not know of the new rows until the server looks at them by itself.
                 connection.execute(text("ANALYZE tracker_state"))

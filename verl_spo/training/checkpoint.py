@@ -6,10 +6,12 @@ Two files, no pickle: `arrays.npz` and `state.json`. The folder appears whole or
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -66,7 +68,7 @@ def load(step_folder: Path, run_name: str) -> Checkpoint:
     """
     folder = step_folder / FOLDER
     document = check(step_folder, run_name)
-    with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+    with _torn(folder), np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
         contents = {name: arrays[name] for name in arrays.files}
     identity = Identity(document["run_uid"], document["run_name"], document["pool"])
     return Checkpoint(identity, document["step"], contents, document["values"])
@@ -91,7 +93,8 @@ def check(step_folder: Path, run_name: str) -> dict[str, Any]:
             f"{step_folder}: no SPO state in it (no {FOLDER}/state.json), so the value tracker is lost; "
             "resume from a checkpoint that SPO wrote, or start anew with trainer.resume_mode=disable"
         )
-    document: dict[str, Any] = json.loads((folder / "state.json").read_text())
+    with _torn(folder):
+        document: dict[str, Any] = json.loads((folder / "state.json").read_text())
     if document.get("format") != FORMAT:
         raise CheckpointError(
             f"{folder}: format {document.get('format')!r}, this version of verl-spo reads {FORMAT}; "
@@ -125,6 +128,16 @@ def check_pool(checkpoint: Checkpoint, pool: str, source: Path) -> None:
             f"{source}: its prompt pool is {checkpoint.identity.pool}, data.train_files give {pool}; "
             "resume with the same files, or carry the values over to a new run with spo.init=run"
         )
+
+
+@contextmanager
+def _torn(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, BadZipFile, EOFError) as error:
+        raise CheckpointError(
+            f"{folder}: damaged ({error}); resume from an earlier checkpoint with trainer.resume_mode=resume_path"
+        ) from error
 
 
 def _write(path: Path, write: Any) -> None:

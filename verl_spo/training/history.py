@@ -1,5 +1,6 @@
 """The bridge from a training run to the store: what happened, step by step, off the training step's critical path."""
 
+import logging
 import uuid
 from collections.abc import Mapping
 from types import TracebackType
@@ -20,6 +21,8 @@ from verl_spo.training.initial import Estimates
 from verl_spo.training.outcomes import real_rows, uid_of
 from verl_spo.training.pool import PromptPool
 from verl_spo.training.session import Completion, Session
+
+_log = logging.getLogger(__name__)
 
 
 class History:
@@ -57,7 +60,8 @@ class History:
         rows = tracker_rows(session, np.arange(len(pool)))
         resume_step = restored.step if restored else None
         earlier = earlier_estimates(config, spo, pool)
-        writer = open_writer(spo.store, info, pool.records(), rows, resume_step, session.retention.clock)
+        keep_scores = bool(earlier.responses.any())
+        writer = open_writer(spo.store, info, pool.records(), rows, resume_step, session.retention.clock, keep_scores)
         return cls(writer, run_uid, spo, earlier)
 
     @property
@@ -160,33 +164,39 @@ class History:
         self._writer.close("finished" if kind is None else "failed")
 
 
-# Estimates made under other values of these say nothing about this run.
+_ROLLOUT = ("temperature", "top_p", "top_k", "prompt_length", "response_length", "multi_turn", "agent")
 _ESTIMATES_DEPEND_ON = (
-    "actor_rollout_ref.model.path",
-    *(f"actor_rollout_ref.rollout.{name}" for name in ("temperature", "top_p", "top_k", "response_length")),
-    "reward",
+    *(f"data.{name}" for name in ("apply_chat_template_kwargs", "max_prompt_length")),
+    *(f"actor_rollout_ref.model.{name}" for name in ("path", "custom_chat_template", "lora_adapter_path")),
+    *(f"actor_rollout_ref.rollout.{name}" for name in _ROLLOUT),
+    *(f"reward.{name}" for name in ("custom_reward_function", "reward_manager", "reward_model.model_path")),
     *(f"spo.reward_{name}" for name in ("low", "high", "threshold")),
 )
+"""Options under other values of which an estimate would be another one."""
 
 
 def earlier_estimates(config: DictConfig, spo: SPOConfig, pool: PromptPool) -> Estimates:
-    """What an attempt of this run has estimated for `init=rollouts`, under the same conditions."""
+    """What the attempt of this run before this one has estimated for `init=rollouts`, if under the same options."""
     estimates = Estimates.none(len(pool))
     if spo.init != "rollouts":
         return estimates
     with open_reader(spo.store.url) as reader:
         earlier = queries.find_run(reader, preflight.run_name(config))
-        if earlier is None or _conditions(earlier.config) != _conditions(without_secrets(preflight.plain(config))):
-            return estimates
-        stored = queries.init_scores(reader, earlier.run.id)
+        stored = {} if earlier is None else queries.init_scores(reader, earlier.run.id)
+    if earlier is None or not stored:
+        return estimates
+    if changed := _changed(earlier.config, without_secrets(preflight.plain(config))):
+        _log.warning("spo.init=rollouts: %s changed, so that earlier estimates are made anew", ", ".join(changed))
+        return estimates
     for slot, digest in enumerate(pool.digests):
         estimates.responses[slot], estimates.reward_sum[slot] = stored.get(digest, (0, 0.0))
     return estimates
 
 
-def _conditions(config: Mapping[str, Any]) -> list[Any]:
-    options = OmegaConf.create(dict(config))
-    return [OmegaConf.select(options, name) for name in _ESTIMATES_DEPEND_ON]
+def _changed(*configs: Mapping[str, Any]) -> list[str]:
+    """Options on which estimates depend and that differ between two configurations."""
+    before, now = (OmegaConf.create(dict(config)) for config in configs)
+    return [name for name in _ESTIMATES_DEPEND_ON if OmegaConf.select(before, name) != OmegaConf.select(now, name)]
 
 
 def tracker_rows(session: Session, slots: np.ndarray) -> TrackerRows:

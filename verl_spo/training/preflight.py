@@ -4,6 +4,8 @@
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_spo.config import ADVANTAGE_ESTIMATOR, TRAINER_MODES, SPOConfig
 from verl_spo.data.scores import read_scores
-from verl_spo.errors import ConfigError, DataError
+from verl_spo.errors import ConfigError, DataError, StoreError
 from verl_spo.store import open_reader, queries
 from verl_spo.store.engine import check_writable
 from verl_spo.training import checkpoint, policy_loss
@@ -50,6 +52,7 @@ def check(config: DictConfig) -> None:
     _check_mode(config)
     _check_algorithm(config)
     _check_parts(config)
+    _check_old_log_probs(config, spo)
     _check_drift(config, spo)
     for split in ("train_files", "val_files"):
         _check_files(config, split)
@@ -63,19 +66,15 @@ def check(config: DictConfig) -> None:
 
 def check_pool_size(prompts: int, config: DictConfig) -> None:
     """Prompts are drawn without replacement: the pool must hold all that are in flight at once."""
-    batch_size, warmup = config.data.train_batch_size, _warmup_batches(config)
-    if prompts < math.floor((1 + warmup) * batch_size):
-        ahead = f" and {warmup:g} more run ahead (trainer.v1.*.num_warmup_batches)" if warmup else ""
+    batch_size, mode = config.data.train_batch_size, config.trainer.v1.trainer_mode.removeprefix("spo_")
+    warmup = float((config.trainer.v1.get(mode) or {}).get("num_warmup_batches", 0))
+    needed = batch_size + math.floor(warmup * batch_size)
+    if prompts < needed:
+        ahead = f" and trainer.v1.{mode}.num_warmup_batches={warmup:g} more run ahead" if warmup else ""
         raise ConfigError(
-            f"data.train_batch_size={batch_size}: the pool has only {prompts} distinct prompts, a batch is drawn "
-            f"without replacement{ahead}; use at most {math.floor(prompts / (1 + warmup))}, or more data"
+            f"data.train_batch_size={batch_size}: a batch is drawn without replacement{ahead}, which takes {needed} "
+            f"distinct prompts, but the pool has only {prompts}; set less, or add data"
         )
-
-
-def _warmup_batches(config: DictConfig) -> float:
-    """Batches that an asynchronous trainer has in flight beside the one it trains on."""
-    block = config.trainer.v1.get(config.trainer.v1.trainer_mode.removeprefix("spo_"))
-    return float((block or {}).get("num_warmup_batches", 0))
 
 
 def checkpoint_folder(config: DictConfig) -> Path | None:
@@ -110,6 +109,8 @@ def _check_algorithm(config: DictConfig) -> None:
             "algorithm.use_kl_in_reward=True: the value tracker estimates success, not reward less KL; set False "
             "(actor_rollout_ref.actor.use_kl_loss=True keeps the policy near the reference)"
         )
+    if config.trainer.critic_warmup > 0:
+        raise ConfigError(f"trainer.critic_warmup={config.trainer.critic_warmup}: SPO has no critic to warm up; set 0")
     groups = config.algorithm.get("filter_groups")
     if groups is not None and groups.enable:
         raise ConfigError(
@@ -131,13 +132,27 @@ def _check_parts(config: DictConfig) -> None:
         )
 
 
+def _check_old_log_probs(config: DictConfig, spo: SPOConfig) -> None:
+    """In verl's bypass mode they are the rollout engine's, of whatever policy generated (trainer_base.py:1640)."""
+    correction = config.algorithm.get("rollout_correction")
+    if not (correction and correction.get("bypass_mode", False)):
+        return
+    for option, value in (("retention", spo.retention), ("baseline", spo.baseline)):
+        if value in ("kl", "drift", "optimal"):
+            raise ConfigError(
+                f"algorithm.rollout_correction.bypass_mode=True: spo.{option}={value} compares log-probs of the "
+                "trainer's policy, which this mode leaves out; set False, or spo.retention=event and spo.baseline=value"
+            )
+
+
 def _check_init(config: DictConfig, spo: SPOConfig) -> None:
     """What a run starts from must be there."""
     match spo.init:
         case "file":
-            read_scores(str(spo.init_file))
+            with _naming("spo.init_file"):
+                read_scores(str(spo.init_file))
         case "run":
-            with open_reader(spo.store.url) as reader:
+            with _naming("spo.init_run"), open_reader(spo.store.url) as reader:
                 queries.run(reader, str(spo.init_run))
         case "rollouts":
             reward_model = config.reward.reward_model
@@ -146,6 +161,15 @@ def _check_init(config: DictConfig, spo: SPOConfig) -> None:
                     "reward.reward_model.enable_resource_pool=False: spo.init=rollouts wants rewards while it "
                     "generates; set True, or another spo.init"
                 )
+
+
+@contextmanager
+def _naming(option: str) -> Iterator[None]:
+    """Put the option before what is said of its value."""
+    try:
+        yield
+    except (DataError, StoreError) as error:
+        raise type(error)(f"{option}: {error}") from error
 
 
 def _check_drift(config: DictConfig, spo: SPOConfig) -> None:

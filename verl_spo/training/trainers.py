@@ -150,7 +150,8 @@ class SPOTrainer(InitialRollouts):
         checkpoint.save(root / f"global_step_{self.global_steps}", state)
         self.history.flush()
         super()._save_checkpoint()
-        checkpoint.prune(root, self.global_steps)
+        if self.config.trainer.max_actor_ckpt_to_keep:
+            checkpoint.prune(root, self.global_steps)
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()

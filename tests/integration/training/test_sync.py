@@ -173,11 +173,11 @@ def test_a_failed_weight_sync_ends_the_run(run_dir: Path, train: Callable[..., i
 
 
 def test_an_interrupted_run_leaves_nothing_behind(run_dir: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
-    before = segments()
+    before, others = segments(), marked_processes()
     process = start("interrupted", "trainer.total_training_steps=100", "trainer.save_freq=-1")
     wait_until(lambda: last_step(run_dir, "arithmetic/interrupted") >= 1 or process.poll() is not None, timeout=300)
-    assert marked_processes() != []
+    assert marked_processes() > others
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=120) == 128 + signal.SIGINT
-    assert marked_processes() == []
+    assert marked_processes() <= others
     assert segments() <= before

@@ -94,6 +94,14 @@ def test_a_table_has_a_line_a_method_best_first():
     assert (lines[2][9], lines[3][9]) == ("80", "never")
 
 
+def test_a_table_compares_with_reinforce_where_that_was_run():
+    other = replace(ROW, method="reinforce++", retention=None, normalization=None, area=0.3)
+    with_it, without = report.table([ROW, other]).splitlines(), report.table([ROW]).splitlines()
+    assert "area against reinforce++" in with_it[0]
+    assert with_it[2].split("|")[6:8] == ["  ", " +10.0 "]
+    assert "reinforce++" not in without[0]
+
+
 def test_the_beginning_of_a_run_has_its_own_area():
     run = replace(ROW, curve=[(0, 0.3, 0.2), (10, 0.5, 0.3), (20, 0.5, 0.45)], area=0.45)
     begun = run.through(10)

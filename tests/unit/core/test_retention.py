@@ -81,10 +81,19 @@ def test_a_drift_step_follows_the_update_within_its_bounds(drift):
     assert math.exp(-retention.clock) == pytest.approx(min(max(2 ** (-drift / 0.06), 0.875), 0.96))
 
 
-@pytest.mark.parametrize("drift", [None, math.nan])
-def test_drift_without_a_measurement_is_refused(drift):
-    with pytest.raises(SPOError, match="mini-batches"):
-        make("drift").publish(drift)
+def test_a_drift_that_could_not_be_measured_repeats_the_step_before():
+    retention = make("drift", batch_size=8, rho_min=0.875, rho_max=0.96, d_half=0.06)
+    retention.publish(math.nan)
+    assert math.exp(-retention.clock) == pytest.approx(0.96)
+    retention.publish(0.01)
+    measured = retention.metrics()["spo/event_step"]
+    retention.publish(math.nan)
+    assert retention.metrics()["spo/event_step"] == pytest.approx(measured)
+
+
+def test_drift_without_a_measurement_is_refused():
+    with pytest.raises(SPOError, match="loss_mode=spo"):
+        make("drift").publish(None)
 
 
 @pytest.mark.parametrize("kind", ["event", "drift"])

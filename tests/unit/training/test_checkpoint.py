@@ -36,6 +36,15 @@ def test_states_whose_weights_are_gone_go_too(tmp_path: Path, sees_weights: bool
     assert left == ["global_step_2", "global_step_4", "global_step_6"][sees_weights:]
 
 
+@pytest.mark.parametrize("name", ["state.json", "arrays.npz"])
+def test_a_torn_state_is_refused(tmp_path: Path, name: str) -> None:
+    checkpoint.save(tmp_path, example())
+    file = tmp_path / "spo" / name
+    file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(CheckpointError, match=r"spo: damaged .*trainer.resume_mode=resume_path"):
+        checkpoint.load(tmp_path, "math/spo")
+
+
 def test_a_second_save_replaces_the_first_whole(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, example(3))
     checkpoint.save(tmp_path, example(4))
@@ -71,5 +80,5 @@ def test_another_pool_is_refused(tmp_path: Path) -> None:
 def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, example())
     np.savez(tmp_path / "spo" / "arrays.npz", x=np.array([{"evil": 1}], dtype=object))
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(CheckpointError, match="allow_pickle"):
         checkpoint.load(tmp_path, "math/spo")

@@ -25,6 +25,7 @@ def pool() -> PromptPool:
 def config_of(**changes: Any) -> DictConfig:
     config = OmegaConf.create(
         {
+            "data": {"max_prompt_length": 16},
             "actor_rollout_ref": {"model": {"path": "model"}, "rollout": {"temperature": 1.0, "response_length": 8}},
             "reward": {"custom_reward_function": {"path": "https://me:secret@host/reward.py"}},
             "spo": {"reward_low": 0.0, "init": "rollouts"},
@@ -54,6 +55,8 @@ def options(pool: PromptPool, tmp_path: Path) -> SPOConfig:
     [
         ({}, True),
         ({"trainer__total_epochs": 3}, True),
+        ({"reward__num_workers": 2}, True),
+        ({"data__apply_chat_template_kwargs": {"enable_thinking": False}}, False),
         ({"trainer__experiment_name": "other"}, False),
         ({"actor_rollout_ref__model__path": "other"}, False),
         ({"actor_rollout_ref__rollout__temperature": 0.7}, False),
@@ -71,3 +74,20 @@ def test_estimates_are_used_again_where_policy_rollouts_and_rewards_are_the_same
 
 def test_no_other_start_asks_for_them(pool: PromptPool, options: SPOConfig) -> None:
     assert earlier_estimates(config_of(), SPOConfig(store=options.store), pool).responses.tolist() == [0, 0, 0]
+
+
+def test_a_changed_option_is_named(pool: PromptPool, options: SPOConfig, caplog: pytest.LogCaptureFixture) -> None:
+    earlier_estimates(config_of(actor_rollout_ref__rollout__temperature=0.7), options, pool)
+    assert "actor_rollout_ref.rollout.temperature changed" in caplog.text
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_run_that_begins_anew_keeps_scores_only_if_they_are_its_own(
+    pool: PromptPool, options: SPOConfig, keep: bool
+) -> None:
+    records = [PromptRecord(digest, "unknown", [], "") for digest in pool.digests]
+    ones, none = np.ones(3), np.zeros(3)
+    rows = TrackerRows(np.arange(3), ones, ones, none, none, none)
+    again = info("math/run", config=preflight.plain(config_of()))
+    open_writer(options.store, again, records, rows, None, keep_scores=keep).close("finished")
+    assert earlier_estimates(config_of(), options, pool).responses.tolist() == ([0, 8, 0] if keep else [0, 0, 0])

@@ -8,7 +8,7 @@ import torch
 from transfer_queue import KVBatchMeta
 
 from verl_spo.training import outcomes
-from verl_spo.training.outcomes import read_outcomes, read_session_rewards, real_rows, uid_of
+from verl_spo.training.outcomes import read_outcomes, read_session_rewards, real_rows
 
 # Two sessions: `b` answered at once, with a tool's tokens in between; `a` in two outputs, of which "10" is the later.
 ROWS: dict[str, dict[str, Any]] = {
@@ -68,7 +68,3 @@ def test_rewards_of_sessions_are_those_of_their_last_outputs(batch: KVBatchMeta)
 def test_a_batch_whose_sessions_all_failed_has_no_rewards(batch: KVBatchMeta) -> None:
     uids, rewards = read_session_rewards(KVBatchMeta(partition_id="train", keys=[], tags=[]))
     assert (uids, rewards.tolist()) == ([], [])
-
-
-def test_a_uid_may_hold_the_separator() -> None:
-    assert uid_of("a_b_0_1") == "a_b"

@@ -67,6 +67,15 @@ def test_the_recipe_passes_as_it_is(demo_dir: Path) -> None:
             "trainer.v1.separate_async.parameter_sync_step=4 parts of actor_rollout_ref.actor.ppo_mini_batch_size=64 "
             "prompts; set 256",
         ),
+        (["trainer.critic_warmup=5"], "trainer.critic_warmup=5: SPO has no critic to warm up; set 0"),
+        (
+            ["algorithm.rollout_correction.bypass_mode=True"],
+            "algorithm.rollout_correction.bypass_mode=True: spo.retention=kl compares log-probs",
+        ),
+        (
+            ["algorithm.rollout_correction.bypass_mode=True", "spo.retention=event", "spo.baseline=optimal"],
+            "algorithm.rollout_correction.bypass_mode=True: spo.baseline=optimal compares log-probs",
+        ),
         (
             ["spo.init=rollouts", "reward.reward_model.enable=True"],
             "reward.reward_model.enable_resource_pool=False: spo.init=rollouts wants rewards while it generates",
@@ -141,9 +150,9 @@ def test_a_checkpoint_that_is_gone_is_refused(demo_dir: Path) -> None:
 
 
 def test_what_a_run_starts_from_must_be_there(demo_dir: Path) -> None:
-    with pytest.raises(DataError, match=r"scores.json: no such file of scores"):
+    with pytest.raises(DataError, match=r"spo.init_file: .*scores.json: no such file of scores"):
         preflight.check(configure(demo_dir, "spo.init=file", f"spo.init_file={demo_dir}/scores.json"))
-    with pytest.raises(StoreError, match=r"run 'math/old': not in .*it has no runs yet"):
+    with pytest.raises(StoreError, match=r"spo.init_run: run 'math/old': not in .*it has no runs yet"):
         preflight.check(configure(demo_dir, "spo.init=run", "spo.init_run=math/old"))
 
 
@@ -158,8 +167,8 @@ def test_a_resumed_run_needs_no_longer_what_it_started_from(demo_dir: Path) -> N
 @pytest.mark.parametrize(
     ("mode", "prompts", "expected"),
     [
-        ("sync", 64, "the pool has only 64 distinct prompts, a batch is drawn without replacement; use at most 64"),
-        ("colocate_async", 255, "and 1 more run ahead (trainer.v1.*.num_warmup_batches); use at most 127"),
+        ("sync", 64, "without replacement, which takes 128 distinct prompts, but the pool has only 64; set less, or"),
+        ("colocate_async", 255, "and trainer.v1.colocate_async.num_warmup_batches=1 more run ahead, which takes 256"),
     ],
 )
 def test_a_pool_that_is_too_small_is_refused(demo_dir: Path, mode: str, prompts: int, expected: str) -> None:
@@ -168,6 +177,14 @@ def test_a_pool_that_is_too_small_is_refused(demo_dir: Path, mode: str, prompts:
         preflight.check_pool_size(prompts, config)
     assert expected in str(caught.value)
     preflight.check_pool_size(256, config)
+
+
+def test_a_part_of_a_batch_may_run_ahead(demo_dir: Path) -> None:
+    options = ("trainer.v1.trainer_mode=spo_colocate_async", "trainer.v1.colocate_async.num_warmup_batches=0.29")
+    config = configure(demo_dir, *options, "data.train_batch_size=100")
+    preflight.check_pool_size(128, config)
+    with pytest.raises(ConfigError, match="which takes 128 distinct prompts"):
+        preflight.check_pool_size(127, config)
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:

@@ -14,7 +14,7 @@ from verl_spo.config import SPOConfig
 from verl_spo.core.tracker import ValueTracker
 from verl_spo.training.policy_loss import LOG_RATIO_METRIC
 from verl_spo.training.rescore import Rescoring
-from verl_spo.training.session import Session
+from verl_spo.training.session import Outcomes, Session
 from verl_spo.training.trainers import SPOTrainerSeparateAsync, SPOTrainerSync
 
 pytestmark = pytest.mark.slow
@@ -47,6 +47,31 @@ def test_requests_that_verl_replaces_within_a_step_count_as_failed(queue: dict[s
     trainer._release_lost()
     assert trainer._lost == 4
     assert trainer.session.in_flight == dispatch.uids[1:5]
+
+
+def test_a_step_reports_what_failed_in_it_and_no_more(
+    queue: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted: list[dict[str, float]] = []
+    history = SimpleNamespace(queue_depth=0, submit=lambda step, session, done, metrics: submitted.append(metrics))
+    session = Session(SPOConfig(retention="constant"), ValueTracker.from_value(40), BATCH, str)
+    config = OmegaConf.create({"actor_rollout_ref": {"actor": {"ppo_mini_batch_size": 4, "ppo_epochs": 1}}})
+    trainer = make_trainer(
+        SPOTrainerSync, session=session, history=history, config=config, global_steps=1, _completions=[]
+    )
+
+    def step(self: Any, metrics: dict[str, Any], timing: dict[str, float]) -> Any:
+        dispatch = self.session.dispatch(BATCH)
+        back = dispatch.uids[: BATCH - len(submitted)]
+        n = len(back)
+        given = (np.ones(n), np.ones(n, np.int64), np.zeros(n, np.int64), np.full(n, np.nan), np.full(n, np.nan))
+        self._completions.append(self.session.complete(Outcomes(back, *given), self.global_steps))
+        return SimpleNamespace(keys=back)
+
+    monkeypatch.setattr(PPOTrainer, "step", step)
+    for _ in range(3):
+        trainer.step({}, {})
+    assert [metrics["spo/failed"] for metrics in submitted] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
