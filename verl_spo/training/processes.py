@@ -46,7 +46,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], output: IO[bytes
     with _interrupts_passed_to(process) as received:
         status = process.wait()
     end_marked(mark)
-    remove_unused(segments() - before)
+    remove_left(segments() - before)
     if received:
         return 128 + received[0]
     return status if status >= 0 else 128 - status
@@ -64,12 +64,16 @@ def end_marked(mark: str) -> None:
     psutil.wait_procs(stubborn, timeout=KILL_TIMEOUT_S)
 
 
-def remove_unused(segments: set[Path]) -> None:
-    """Remove shared memory that no process maps any more; another run's is mapped, or older."""
-    mapped = _mapped()
-    for segment in segments:
-        if str(segment) not in mapped:
-            segment.unlink(missing_ok=True)
+def remove_left(made: set[Path]) -> None:
+    """Remove shared memory that was made during a run that is over.
+
+    Where a process maps memory of this kind, another run is alive: all of it stays, since some may be that run's, made
+    a moment ago and not mapped yet.
+    """
+    if {str(segment) for segment in made | segments()} & _mapped():
+        return
+    for segment in made:
+        segment.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Commands that start processes of their own: none stays behind, and no shared memory."""
 
+import mmap
 import signal
 import subprocess
 import sys
@@ -66,15 +67,18 @@ def test_an_interrupt_reaches_the_command_and_is_the_status() -> None:
     assert process.wait(timeout=60) == 128 + signal.SIGINT
 
 
-def test_unused_shared_memory_is_removed_and_used_is_not(tmp_path: Path) -> None:
-    unused, used = tmp_path / "psm_unused", tmp_path / "psm_used"
-    for segment in (unused, used):
+def test_shared_memory_that_is_left_goes_when_no_other_run_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_SHARED_MEMORY", tmp_path)
+    left, used = tmp_path / "psm_left", tmp_path / "psm_used"
+    for segment in (left, used):
         segment.write_bytes(b"x" * 4096)
-    import mmap
-
     with used.open("r+b") as file, mmap.mmap(file.fileno(), 4096):
-        processes.remove_unused({unused, used})
-    assert not unused.exists()
+        processes.remove_left({left})
+    assert left.exists()
+    processes.remove_left({left})
+    assert not left.exists()
     assert used.exists()
 
 
