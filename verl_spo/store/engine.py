@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from verl_spo.store.urls import describe, is_sqlite, parse, scrub, sqlite_path
 _log = logging.getLogger(__name__)
 
 _SQLITE_BUSY_MS = 10_000
+_SQLITE_RETRY_S = 0.01
 _SQLITE_CACHE_KIB = 64 * 1024
 # Checkpointing often would write the pages that every step changes once a step; 40 MB of log bound it.
 _SQLITE_LOG_PAGES = 10_000
@@ -216,13 +218,26 @@ def _sqlite_engine(url: URL, target: Callable[[], str], pragmas: dict[str, int |
         # Python's sqlite3 would begin transactions by itself, and not before DDL; "begin" below does it instead.
         connection.isolation_level = None
         for name, value in pragmas.items():
-            connection.execute(f"PRAGMA {name}={value}")
+            _set(connection, name, value)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _set(connection: Any, name: str, value: int | str) -> None:
+    """Set a pragma. SQLite does not wait for others where two processes switch a new file's journal mode at once."""
+    deadline = time.monotonic() + _SQLITE_BUSY_MS / 1e3
+    while True:
+        try:
+            connection.execute(f"PRAGMA {name}={value}")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_SQLITE_RETRY_S)
 
 
 def _postgres_engine(url: URL, **execution_options: bool) -> Engine:

@@ -24,14 +24,19 @@ def test_a_run_survives_being_killed_fifty_times(database_url: str, tmp_path: Pa
         _kill(database_url, tmp_path, steps, after=int(rng.integers(0, STEPS)))
         _check_integrity(database_url)
         _check_history(database_url)
-    steps = restore(tmp_path).step + 3
-    child, report = begin(database_url, tmp_path, steps)
-    assert report.recv() == steps - 3
+    # A resume that has nothing to do leaves the tracker as the checkpoint has it.
+    _train_through(database_url, tmp_path, restore(tmp_path).step)
     _check_tracker(database_url, restore(tmp_path))
-    child.join()
-    assert child.exitcode == 0
+    steps = restore(tmp_path).step + 3
+    _train_through(database_url, tmp_path, steps)
     _check_history(database_url)
     _check_tracker(database_url, _undisturbed(steps))
+
+
+def _train_through(url: str, folder: Path, steps: int) -> None:
+    child, _ = begin(url, folder, steps)
+    child.join()
+    assert child.exitcode == 0
 
 
 def _kill(url: str, folder: Path, steps: int, after: int) -> None:
@@ -88,7 +93,8 @@ def test_of_processes_that_start_one_run_together_one_writes(database_url: str, 
     # The one that may write does not go on, and so does not end, before all others were refused.
     answers = [told.recv() for _, told in children]
     assert answers.count(BEGAN) == 1
-    assert sum("writes it (last sign of life" in answer for answer in answers) == together - 1
+    refused = [answer for answer in answers if answer != BEGAN]
+    assert all("writes it (last sign of life" in answer for answer in refused), refused
     children[answers.index(BEGAN)][1].send("go on")
     for child, _ in children:
         child.join()
