@@ -13,12 +13,12 @@ demo: venv
 test: venv
 	$(BIN)/pytest $(TEST_ARGS)
 
-# Seconds: what to run while working.
+# About a minute: what to run while working.
 check: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m "not verl and not browser and not slow" --timeout 120 $(TEST_ARGS)
+	$(BIN)/pytest -q tests/unit -m "not slow" --timeout 120 $(TEST_ARGS)
 
 venv: $(VENV)/installed
 
