@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from tests.support.killing import marked_processes
 from verl_spo.data.arithmetic import make_prompt_set, write_prompt_set
 from verl_spo.data.recipe import Recipe
 from verl_spo.data.tiny_model import make_tiny_model
-from verl_spo.training.processes import segments
+from verl_spo.training.processes import remove_left, segments
 
 RECIPE = "cpu/arithmetic_spo"
 SMALL = (
@@ -42,8 +42,12 @@ def run_dir(assets: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(run_dir: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start `verl-spo train`, or its like, on the small problem; output goes to a file beside the database."""
+def start(run_dir: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `verl-spo train`, or its like, on the small problem; output goes to a file beside the database.
+
+    What runs that are killed leave in shared memory goes with the test.
+    """
+    before = segments()
 
     def begin(
         name: str, *overrides: str, command: str = "train", recipe: str = RECIPE, **environment: str
@@ -53,7 +57,8 @@ def start(run_dir: Path) -> Callable[..., subprocess.Popen[str]]:
         with (run_dir / f"{name}.log").open("a") as log:
             return subprocess.Popen(arguments, env={**os.environ, **environment}, stdout=log, stderr=log, text=True)
 
-    return begin
+    yield begin
+    remove_left(segments() - before)
 
 
 @pytest.fixture
