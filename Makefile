@@ -1,39 +1,40 @@
-# The two commands: `make demo` and `make test`. Both make .venv first.
+# The two commands: `make demo` and `make test`. Both make an environment first.
 
+# make test PYTHON=python3.12: with another Python, in an environment of its own.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 DEMO_DIR ?= demo
+# Address of a package index with CPU builds of torch, which are 3 GB smaller; by default pip's own.
+TORCH_INDEX ?=
+# Two workers need two cores and 12 GB: one has the end-to-end tests (tests/conftest.py).
+IN_PARALLEL ?= -n 2 --no-loadscope-reorder
 
 .PHONY: demo test check venv lock clean
 
 demo: venv
-	$(BIN)/verl-spo demo --dir $(DEMO_DIR) $(DEMO_ARGS)
+	@"$(BIN)/verl-spo" demo --dir "$(DEMO_DIR)" $(DEMO_ARGS)
 
 test: venv
-	$(BIN)/pytest $(TEST_ARGS)
+	"$(BIN)/pytest" $(IN_PARALLEL) $(TEST_ARGS)
 
-# About a minute: what to run while working.
+# What to run while working.
 check: venv
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pytest -q tests/unit -m "not slow" --timeout 120 $(TEST_ARGS)
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/ruff" check .
+	"$(BIN)/mypy"
+	"$(BIN)/pytest" -q $(IN_PARALLEL) tests/unit -m "not slow" --timeout 120 $(TEST_ARGS)
 
-venv: $(VENV)/installed
+# The script is for Python 3.11 and later; an older one should not have to read it.
+venv:
+	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit("make venv: Python 3.11 or 3.12 is needed, this is %d.%d: add PYTHON=python3.12 to the command" % sys.version_info[:2])'
+	@"$(PYTHON)" make_venv.py "$(VENV)" $(if $(TORCH_INDEX),--torch-index "$(TORCH_INDEX)")
 
-# --no-deps: the locked list is complete, and a resolver would add CUDA builds of torchvision and torchaudio, beside which
-# transformers does not import.
-$(VENV)/installed: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
-
-# Write requirements.lock anew from what is installed in .venv.
+# Write requirements.lock anew from what is installed. What only a CUDA build of torch needs is not part of it.
 lock:
-	$(BIN)/pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' | LC_ALL=C sort -f > requirements.lock
+	"$(BIN)/pip" freeze --all --exclude-editable | grep -vE '^(nvidia|cuda)-' | sed 's/+cpu$$//' | LC_ALL=C sort -f > requirements.lock.new
+	test -s requirements.lock.new
+	mv requirements.lock.new requirements.lock
 
 clean:
-	rm -rf $(VENV) $(DEMO_DIR) build *.egg-info
+	rm -rf "$(VENV)" "$(DEMO_DIR)" build *.egg-info

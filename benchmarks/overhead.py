@@ -1,6 +1,6 @@
 """What SPO itself costs a training step, for pools of 10^4 to 10^6 prompts.
 
-    python benchmarks/overhead.py [--json] [--pools 10000 ...] [--batches 1024 ...] [--steps 30]
+    python -m benchmarks.overhead [--json] [--pools 10000 ...] [--batches 1024 ...] [--steps 30]
 
 Timed on what the trainer really calls, with the store's writer thread behind it and an SQLite file under it: `dispatch`
 (draw, baselines), `complete` (rewards, advantages, tracker, histogram) and `hand_over` (record of the step to the
@@ -20,17 +20,17 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from lab.policy import Policy, Samples, Tokens
-from lab.update import update
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from verl_spo.config import SPOConfig, StoreConfig
+from benchmarks.learning.lab.policy import Policy, Samples, Tokens
+from benchmarks.learning.lab.update import by_chance, update
+from verl_spo import SPO, SPOConfig
+from verl_spo.config import StoreConfig
+from verl_spo.core.estimates import Estimates
 from verl_spo.core.tracker import ValueTracker
 from verl_spo.store import open_writer
 from verl_spo.store.records import PromptRecord, RunInfo
-from verl_spo.training.history import History, tracker_rows
-from verl_spo.training.initial import Estimates
-from verl_spo.training.session import Outcomes, Session
+from verl_spo.training.recorder import Recorder, tracker_rows
 
 Row = dict[str, float]
 STAGES = ("dispatch", "complete", "hand_over")
@@ -61,7 +61,9 @@ class Stopwatch:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.overhead", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
     parser.add_argument("--pools", type=int, nargs="*", default=[10**4, 10**5, 10**6])
     parser.add_argument("--batches", type=int, nargs="*", default=[1024, 4096])
@@ -78,13 +80,13 @@ def measure(pool: int, batch: int, steps: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         config = SPOConfig(store=StoreConfig(url=f"sqlite:///{folder}/overhead.db"))
         tracker = ValueTracker.from_value(pool, rng.random(pool), rng.uniform(1, 8, pool))
-        session = Session(config, tracker, batch, describe=str)
-        with open_history(config, session) as history:
+        spo = SPO(config, pool_size=pool, batch_size=batch, tracker=tracker)
+        with open_recorder(config, spo) as recorder:
             for step in range(1, steps + WARM_UP + 1):
-                one_step(watch, session, history, batch, step, rng)
+                one_step(watch, spo, recorder, batch, step, rng)
                 # A real step leaves the writer seconds; here it may finish before the next one.
-                history.flush()
-                the_parts(watch, session, batch, step, rng)
+                recorder.secure()
+                the_parts(watch, spo, batch, step, rng)
     totals, worked = (np.sum([times[stage] for stage in STAGES], axis=0)[WARM_UP:] for times in (watch.laps, watch.cpu))
     return {
         "pool": pool,
@@ -96,49 +98,40 @@ def measure(pool: int, batch: int, steps: int) -> Row:
     }
 
 
-def one_step(
-    watch: Stopwatch, session: Session, history: History, batch: int, step: int, rng: np.random.Generator
-) -> None:
+def one_step(watch: Stopwatch, spo: SPO, recorder: Recorder, batch: int, step: int, rng: np.random.Generator) -> None:
     """A training step as SPO sees it; the trajectories come back in another order."""
     with watch.lap("dispatch"):
-        dispatch = session.dispatch(batch)
-    outcomes = Outcomes(
-        uids=[dispatch.uids[i] for i in rng.permutation(batch)],
-        rewards=(rng.random(batch) < 0.5).astype(np.float64),
-        lengths=rng.integers(1, 8192, batch),
-        versions=np.full(batch, step - 1),
-        kl=rng.exponential(0.05, batch),
-        energies=np.full(batch, np.nan),
-    )
+        dispatch = spo.dispatch(batch)
+    uids = [dispatch.uids[i] for i in rng.permutation(batch)]
+    rewards, lengths = (rng.random(batch) < 0.5).astype(np.float64), rng.integers(1, 8192, batch)
+    change = rng.exponential(0.05, batch)
     with watch.lap("complete"):
-        completion = session.complete(outcomes, step)
-    session.publish(0.01)
+        completion = spo.complete(uids, rewards, lengths, policy_change=change)
+    spo.publish(0.01)
     with watch.lap("hand_over"):
-        history.submit(step, session, completion, {"spo/failed": 0.0})
+        recorder.submit(step, spo, completion, failed=0, metrics={})
 
 
-def the_parts(watch: Stopwatch, session: Session, batch: int, step: int, rng: np.random.Generator) -> None:
+def the_parts(watch: Stopwatch, spo: SPO, batch: int, step: int, rng: np.random.Generator) -> None:
     """The mathematics alone, on the same state."""
-    tracker, rewards, versions = session.tracker, rng.random(batch), np.full(batch, step)
+    tracker, rewards, versions = spo.tracker, rng.random(batch), np.full(batch, step)
     with watch.lap("draw"):
-        slots = session.sampler.draw(batch, tracker, session.retention.clock)
+        slots = spo.sampler.draw(batch, tracker, spo.retention.clock)
     with watch.lap("baseline"):
         tracker.value(slots)
     with watch.lap("tracker"):
-        session.retention.observe(tracker, slots, rewards, versions, np.zeros(batch), step)
+        spo.retention.observe(tracker, slots, rewards, versions, np.zeros(batch), step)
     with watch.lap("histogram"):
-        session.histogram.update(slots, tracker.value(slots))
+        spo.histogram.update(slots, tracker.value(slots))
 
 
-def open_history(config: SPOConfig, session: Session) -> History:
+def open_recorder(config: SPOConfig, spo: SPO) -> Recorder:
     """A run in a new database."""
     info = RunInfo("overhead", config.to_dict(), {}, None, "here", bytes(16), "0" * 32)
-    prompts = (
-        PromptRecord(slot.to_bytes(16, "big"), "overhead", _chat(slot), "0") for slot in range(session.tracker.size)
-    )
-    rows = tracker_rows(session, np.arange(session.tracker.size))
+    prompts = (PromptRecord(slot.to_bytes(16, "big"), "overhead", _chat(slot), "0") for slot in range(spo.tracker.size))
+    rows = tracker_rows(spo, np.arange(spo.tracker.size))
     writer = open_writer(config.store, info, prompts, rows, None, 0.0)
-    return History(writer, info.uid, config, Estimates.none(session.tracker.size))
+    return Recorder(writer, info.uid, config, Estimates.none(spo.tracker.size))
 
 
 def _chat(slot: int) -> list[dict[str, str]]:
@@ -161,7 +154,7 @@ def model_step(batch: int) -> Row:
         with watch.lap("log_prob"):
             log_probs = policy.rescore(tokens)
         with watch.lap("update"):
-            update(policy, optimizer, Samples(tokens, log_probs), advantages, generator)
+            update(policy, optimizer, Samples(tokens, log_probs), advantages, by_chance(batch, generator))
     return {f"{name}_ms": watch.median(name) for name in ("log_prob", "update")}
 
 

@@ -1,9 +1,47 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and which of pytest-xdist's workers runs what."""
 
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["tests.support.databases"]
 
 # Property tests neither race a clock, which a busy machine would win, nor depend on luck.
 settings.register_profile("verl-spo", deadline=None, derandomize=True)
 settings.load_profile("verl-spo")
+
+# Real verl, which is slow and wants the machine. Its tests look for processes that runs leave behind, so that whatever
+# else launches something takes its turn on the same worker.
+END_TO_END = "tests/integration/training/"
+ONE_BY_ONE = (END_TO_END, "tests/unit/launching/")
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """One worker takes all of `ONE_BY_ONE`; the others take file by file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return END_TO_END if nodeid.startswith(ONE_BY_ONE) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Let `-n` schedule so, whatever `--dist` says."""
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: (not item.nodeid.startswith(END_TO_END), not item.nodeid.startswith(ONE_BY_ONE)))
+
+
+@pytest.fixture(autouse=True)
+def own_variables() -> Iterator[None]:
+    """Take back the variables that a launch sets for its process, such as the database's address."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("VERL_SPO_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("VERL_SPO_")]:
+        del os.environ[name]
+    os.environ.update(before)

@@ -38,3 +38,7 @@ class SchemaError(StoreError):
 
 class DurabilityError(StoreError):
     """A checkpoint's history could not be made durable; training must not go on."""
+
+
+class LaunchError(SPOError, RuntimeError):
+    """A cluster does not answer, or does not take a run."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from verl_spo.dashboard.server import Server, serve
+from verl_spo_dashboard.server import Server, serve
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (

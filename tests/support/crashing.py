@@ -1,14 +1,17 @@
-"""A training session with checkpoints in a process of its own, to be killed at any moment."""
+"""A training run with checkpoints in a process of its own, to be killed at any moment."""
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
+from tests.support.faults import away
 from tests.support.stores import Training, start
 from verl_spo.errors import StoreError
+from verl_spo.store.runs.status import Status
 
 CHECKPOINT_EVERY = 4
 
@@ -21,6 +24,7 @@ processes.set_forkserver_preload(["tests.support.crashing"])
 
 def train(url: str, folder: Path, steps: int, report: Connection) -> None:
     """Train to a step, from the last checkpoint if there is one; say so after every record."""
+    _spool_in(folder)
     training = restore(folder)
     resume_step = training.step or None
     writer = start(url, training, resume_step=resume_step)
@@ -30,29 +34,43 @@ def train(url: str, folder: Path, steps: int, report: Connection) -> None:
         report.send(training.step)
         writer.log(training.step, {"timing_s/step": float(training.step)})
         if training.step % CHECKPOINT_EVERY == 0:
-            writer.flush()
+            writer.settle()
             save(folder, training)
-    writer.close("finished")
+            writer.secure()
+    writer.close(Status.FINISHED)
 
 
-def begin(url: str, folder: Path, steps: int) -> tuple[multiprocessing.process.BaseProcess, Connection]:
-    """Start `train` in a process of its own."""
-    receiver, sender = processes.Pipe(duplex=False)
-    child = processes.Process(target=train, args=(url, folder, steps, sender))
+def checkpoint_without_database(url: str, folder: Path, told: Connection) -> None:
+    """Make a checkpoint, then another one while the database is away, stage by stage, and wait at each to be killed."""
+    _spool_in(folder)
+    training = Training()
+    writer = start(url, training)
+    for _ in range(CHECKPOINT_EVERY):
+        writer.submit(training.advance())
+    writer.flush()
+    save(folder, training)
+    with away():
+        for _ in range(CHECKPOINT_EVERY):
+            writer.submit(training.advance())
+        stages = {"settled": writer.settle, "declared": lambda: save(folder, training), "secured": writer.secure}
+        for stage, act in stages.items():
+            act()
+            told.send(stage)
+            told.recv()
+
+
+def begin(work: Callable[..., None], *given: object) -> tuple[multiprocessing.process.BaseProcess, Connection]:
+    """Start a function in a process of its own; its last argument is its end of a connection with this one."""
+    ours, theirs = processes.Pipe()
+    child = processes.Process(target=work, args=(*given, theirs))
     child.start()
-    sender.close()
-    return child, receiver
+    theirs.close()
+    return child, ours
 
 
 def begin_together(url: str, count: int) -> list[tuple[multiprocessing.process.BaseProcess, Connection]]:
     """Start processes that all begin one run at the same moment; each says how that went, and goes on when told to."""
-    children = []
-    for _ in range(count):
-        ours, theirs = processes.Pipe()
-        child = processes.Process(target=_hold, args=(url, theirs))
-        child.start()
-        theirs.close()
-        children.append((child, ours))
+    children = [begin(_hold, url) for _ in range(count)]
     for _, told in children:
         assert told.recv() == "ready"
     for _, told in children:
@@ -73,7 +91,12 @@ def _hold(url: str, told: Connection) -> None:
     told.recv()
     for _ in range(3):
         writer.submit(training.advance())
-    writer.close("finished")
+    writer.close(Status.FINISHED)
+
+
+def _spool_in(folder: Path) -> None:
+    # The server that forks children has an environment of its own.
+    os.environ["VERL_SPO_SPOOL_DIR"] = str(folder)
 
 
 def save(folder: Path, training: Training) -> None:
@@ -87,7 +110,7 @@ def save(folder: Path, training: Training) -> None:
 
 
 def restore(folder: Path) -> Training:
-    """The session of the last checkpoint, or a new one."""
+    """The training of the last checkpoint, or a new one."""
     training = Training()
     if (folder / "checkpoint.npz").exists():
         with np.load(folder / "checkpoint.npz") as stored:

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from verl_spo.store import versions
-from verl_spo.store.engine import writable_engine
-from verl_spo.store.urls import parse
+from verl_spo.store.database import schema_version
+from verl_spo.store.database.connections import writable_engine
+from verl_spo.store.database.urls import parse
 
 TEMPLATE = "verl_spo_template"
 
@@ -79,7 +79,7 @@ def migrate(url: str) -> None:
     """Give an empty database the present schema."""
     engine = writable_engine(parse(url))
     with engine.connect() as connection:
-        versions.upgrade(connection)
+        schema_version.upgrade(connection)
     engine.dispose()
 
 

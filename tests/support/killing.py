@@ -9,8 +9,8 @@ import psutil
 
 from tests.support.waiting import wait_until
 from verl_spo.errors import StoreError
+from verl_spo.launching.processes import MARK
 from verl_spo.store import open_reader, queries
-from verl_spo.training.processes import MARK
 
 
 def last_step(run_dir: Path, run: str) -> int:

@@ -16,7 +16,8 @@ from verl_spo.core.retention import make_retention
 from verl_spo.core.sampling import PromptSampler
 from verl_spo.core.tracker import ValueTracker
 from verl_spo.store import RunWriter, open_writer
-from verl_spo.store.records import Observations, PromptRecord, RunInfo, Status, StepRecord, TrackerRows
+from verl_spo.store.records import Observations, Parent, PromptRecord, RunInfo, StepRecord, TrackerRows
+from verl_spo.store.runs.status import Status
 
 VALIDATION_EVERY = 10
 PHASES = {"gen": 2.1, "old_log_prob": 0.5, "adv": 0.05, "update_actor": 1.4, "update_weights": 0.3}
@@ -57,6 +58,7 @@ class PlausibleRun:
         seed: Of all that is random.
         speed: Share of the way to the best policy that a step goes.
         wrong: What a wrong answer looks like.
+        parent: The run that it branches from, at whose step it begins.
     """
 
     url: str
@@ -66,10 +68,12 @@ class PlausibleRun:
     seed: int = 0
     speed: float = 0.02
     wrong: str = "I think the answer is 12."
+    parent: Parent | None = None
     step: int = 0
     writer: RunWriter = field(init=False)
 
     def __post_init__(self) -> None:
+        self.step = self.parent.step if self.parent else 0
         size = len(self.questions)
         options = SPOConfig()
         self._rng = np.random.default_rng(self.seed)
@@ -82,6 +86,11 @@ class PlausibleRun:
             StoreConfig(url=self.url), self._info(), self._prompts(), self._rows(np.arange(size)), None
         )
 
+    @property
+    def uid(self) -> str:
+        """The run's identity."""
+        return blake2b(self.name.encode(), digest_size=16).hexdigest()
+
     def train(self, steps: int) -> Self:
         """Take steps, and return when they are in the database."""
         for _ in range(steps):
@@ -89,7 +98,7 @@ class PlausibleRun:
         self.writer.flush()
         return self
 
-    def close(self, status: Status = "finished") -> None:
+    def close(self, status: Status = Status.FINISHED) -> None:
         self.writer.close(status)
 
     def __enter__(self) -> Self:
@@ -98,14 +107,14 @@ class PlausibleRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close("finished" if kind is None else "failed")
+        self.close(Status.FINISHED if kind is None else "failed")
 
     def _train_step(self) -> None:
         self.step += 1
         slots = self._sampler.draw(self.batch, self._tracker, self._retention.clock)
         rewards = (self._rng.random(self.batch) < self._skill[slots]).astype(float)
-        drift = np.where(self._tracker.visits[slots] == 0, np.nan, self._rng.gamma(2.0, 0.01, self.batch))
-        observations = self._observe(slots, rewards, drift)
+        change = np.where(self._tracker.visits[slots] == 0, np.nan, self._rng.gamma(2.0, 0.01, self.batch))
+        observations = self._observe(slots, rewards, change)
         self._skill += self.speed * (0.97 - self._skill)
         summary = {
             "value_histogram": self._histogram.counts.tolist(),
@@ -116,11 +125,11 @@ class PlausibleRun:
         self.writer.submit(StepRecord(self.step, self._retention.clock, observations, changed, summary, metrics))
         self.writer.log(self.step, self._verl_metrics())
 
-    def _observe(self, slots: np.ndarray, rewards: np.ndarray, drift: np.ndarray) -> Observations:
+    def _observe(self, slots: np.ndarray, rewards: np.ndarray, change: np.ndarray) -> Observations:
         versions = np.full(self.batch, self.step - 1)
         baseline = self._tracker.value(slots)
         lengths = self._rng.integers(20, 200, self.batch)
-        rho = self._retention.observe(self._tracker, slots, rewards, versions, drift, self.step)
+        rho = self._retention.observe(self._tracker, slots, rewards, versions, change, self.step)
         self._retention.publish()
         self._histogram.update(slots, self._tracker.value(slots))
         return Observations(
@@ -130,11 +139,11 @@ class PlausibleRun:
             baseline=baseline,
             advantage=normalize(rewards - baseline, lengths, "trajectory"),
             rho=rho,
-            drift=drift,
+            policy_change=change,
             alpha=self._tracker.alpha[slots],
             beta=self._tracker.beta[slots],
             response_length=lengths,
-            session=[f"{self.step:08x}{row:08x}" for row in range(self.batch)],
+            uid=[f"{self.step:08x}{row:08x}" for row in range(self.batch)],
             prompt_text=[f"<|user|>{self.questions[slot].text}<|assistant|>" for slot in slots],
             response_text=[self._response(slot, reward) for slot, reward in zip(slots, rewards, strict=True)],
         )
@@ -147,8 +156,8 @@ class PlausibleRun:
             "spo/pool/value": self._histogram.mean,
             "spo/pool/visited": self._tracker.n_visited / self._tracker.size,
         }
-        if np.isfinite(observations.drift).any():
-            metrics["spo/D"] = np.nanmean(observations.drift)
+        if np.isfinite(observations.policy_change).any():
+            metrics["spo/D"] = np.nanmean(observations.policy_change)
         return {name: float(value) for name, value in metrics.items()}
 
     def _verl_metrics(self) -> dict[str, float]:
@@ -184,7 +193,8 @@ class PlausibleRun:
             git={"commit": "0" * 40, "dirty": False},
             host="node-1",
             pool_digest=blake2b(json.dumps([q.text for q in self.questions]).encode(), digest_size=16).digest(),
-            uid=blake2b(self.name.encode(), digest_size=16).hexdigest(),
+            uid=self.uid,
+            parent=self.parent,
         )
 
 

@@ -12,6 +12,7 @@ from verl_spo.config import StoreConfig
 from verl_spo.core.tracker import ValueTracker
 from verl_spo.store import RunWriter, open_writer
 from verl_spo.store.records import Observations, PromptRecord, RunInfo, StepRecord, TrackerRows
+from verl_spo.store.runs.status import Status
 
 POOL = 40
 BATCH = 8
@@ -47,7 +48,7 @@ def info(name: str = "demo/spo", uid: str = "a" * 32, **changes: Any) -> RunInfo
 
 
 class Training:
-    """A training session without a model: rewards come from a seeded generator, all else from the real tracker."""
+    """A training run without a model: rewards come from a seeded generator, all else from the real tracker."""
 
     def __init__(self, size: int = POOL, batch: int = BATCH, seed: int = 0) -> None:
         self.tracker = ValueTracker.from_value(size)
@@ -68,7 +69,7 @@ class Training:
         slots = rng.choice(self.tracker.size, self._batch, replace=False)
         rewards = rng.integers(0, 2, self._batch).astype(float)
         baseline = self.tracker.value(slots)
-        drift = np.where(self.tracker.visits[slots] > 0, rng.random(self._batch) / 10, np.nan)
+        change = np.where(self.tracker.visits[slots] > 0, rng.random(self._batch) / 10, np.nan)
         rho = np.full(self._batch, 0.9)
         self.tracker.observe(slots, rewards, rho, self.step)
         observations = Observations(
@@ -78,11 +79,11 @@ class Training:
             baseline=baseline,
             advantage=rewards - baseline,
             rho=rho,
-            drift=drift,
+            policy_change=change,
             alpha=self.tracker.alpha[slots],
             beta=self.tracker.beta[slots],
             response_length=rng.integers(1, 100, self._batch),
-            session=[f"{self.step:06d}-{place:04d}" for place in range(self._batch)],
+            uid=[f"{self.step:06d}-{place:04d}" for place in range(self._batch)],
             prompt_text=[f"prompt {slot}" for slot in slots] if texts else None,
             response_text=[f"answer {slot} at {self.step}" for slot in slots] if texts else None,
         )
@@ -95,7 +96,7 @@ class Training:
 def start(
     url: str, training: Training, run: RunInfo | None = None, resume_step: int | None = None, **options: Any
 ) -> RunWriter:
-    """Open a writer for a training session."""
+    """Open a writer for a training run."""
     config = StoreConfig(url=url, **options)
     return open_writer(config, run or info(), pool(training.tracker.size), training.rows(), resume_step)
 
@@ -107,13 +108,13 @@ def writing(url: str, training: Training, **options: Any) -> Iterator[RunWriter]
     try:
         yield writer
     except BaseException:
-        writer.close("failed")
+        writer.close(Status.FAILED)
         raise
-    writer.close("finished")
+    writer.close(Status.FINISHED)
 
 
 def trained(url: str, steps: int, texts: bool = False, **options: Any) -> Training:
-    """Write a whole run and return its session."""
+    """Write a whole run and return its training."""
     training = Training()
     with writing(url, training, **options) as writer:
         for _ in range(steps):

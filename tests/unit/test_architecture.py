@@ -8,19 +8,118 @@ import pytest
 import verl_spo
 
 PACKAGE = Path(verl_spo.__file__).parent
+DASHBOARD = PACKAGE.parent / "dashboard" / "verl_spo_dashboard"
 
+# By folder, or by module where one lies beside the folders.
 ALLOWED = {
-    "core": {"errors"},
-    "data": {"errors"},
+    "core": {"errors", "config"},
+    "cpu": {"errors"},
+    "demo": {"errors"},
+    "tools": set(),
+    "rewards": {"errors"},
+    "datasets": {"errors"},
     "store": {"errors", "config", "core"},
-    "training": {"errors", "config", "core", "data", "store"},
-    "dashboard": {"errors", "config", "core", "store"},
-    "cli": {"errors", "config", "core", "data", "store", "training", "dashboard"},
+    "training": {"errors", "config", "core", "rewards", "store", "tools"},
+    "launching": {"errors", "cpu", "store", "training"},
+    "planning": {"errors", "config", "training"},
+    "verl_spo_dashboard": {"errors", "config", "core", "store"},
+    "cli": {
+        "errors",
+        "config",
+        "core",
+        "cpu",
+        "datasets",
+        "demo",
+        "store",
+        "training",
+        "launching",
+        "planning",
+        "verl_spo_dashboard",
+    },
     "config": {"errors"},
     "errors": set(),
-    "plugin": {"training"},
+    "plugin": {"cpu", "training", "launching"},
 }
-ONLY_HERE = {"verl": {"training"}, "sqlalchemy": {"store"}, "streamlit": {"dashboard"}, "alembic": {"store"}}
+# The same one level down.
+INSIDE = {
+    "store": {
+        "database": {"schema", "text"},
+        "migrations": {"schema"},
+        "bulk": set(),
+        "search": {"bulk", "schema"},
+        "tracker": {"bulk", "records", "schema"},
+        "prompts": {"bulk", "records", "schema", "search", "text"},
+        "runs": {"database", "records", "schema", "text", "tracker"},
+        "writing": {"bulk", "database", "prompts", "records", "runs", "schema", "text", "tracker"},
+        "queries": {"database", "records", "runs", "schema", "search", "text", "tracker"},
+        "transfer": {"bulk", "database", "prompts", "queries", "records", "runs", "schema", "text", "tracker"},
+        "schema": set(),
+        "records": set(),
+        "text": set(),
+    },
+    "training": {
+        "verl_options": set(),
+        "launcher": set(),
+        "phases": {"launcher"},
+        "quiet": set(),
+        "estimator": set(),
+        "policy_loss": set(),
+        "seeding": set(),
+        "agent_loop": {"seeding"},
+        "provenance": set(),
+        "plugin_check": set(),
+        "weight_sync": set(),
+        "checkpoint": set(),
+        "prompts": set(),
+        "trajectories": set(),
+        "metrics": set(),
+        "store_location": {"provenance"},
+        "architecture": {"verl_options"},
+        "parallelism": set(),
+        "preflight": {"architecture", "checkpoint", "parallelism", "store_location", "verl_options"},
+        "recorder": {"checkpoint", "launcher", "prompts", "provenance", "trajectories", "verl_options"},
+        "initial": {"prompts", "recorder", "trajectories", "verl_options"},
+        "rescoring": {"trajectories"},
+    },
+    "launching": {
+        "recipes": set(),
+        "search_path": {"recipes"},
+        "compose": {"recipes", "search_path"},
+        "processes": set(),
+        "stopping": set(),
+        "log": set(),
+        "failures": set(),
+        "registration": set(),
+        "run_folder": set(),
+        "secrets": set(),
+        "cluster": {"processes", "recipes"},
+        "endings": {"failures", "log", "processes"},
+        "launch": {
+            "cluster",
+            "compose",
+            "endings",
+            "log",
+            "processes",
+            "recipes",
+            "registration",
+            "run_folder",
+            "secrets",
+            "stopping",
+        },
+        "nodes": {"cluster"},
+        "doctor": {"cluster", "compose", "launch", "nodes", "recipes"},
+        "commands": {"launch", "recipes", "secrets"},
+        "targets": {"commands", "compose", "launch", "processes", "secrets"},
+    },
+}
+ONLY_HERE = {
+    "verl": {"training", "cpu", "tools", "rewards", "planning"},
+    "sqlalchemy": {"store"},
+    "streamlit": {"verl_spo_dashboard"},
+    "alembic": {"store"},
+    "math_verify": {"rewards"},
+    "pebble": {"rewards"},
+}
 
 
 def imports(file: Path) -> set[str]:
@@ -35,25 +134,50 @@ def imports(file: Path) -> set[str]:
 
 
 def room(file: Path) -> str:
+    """Of a file: its folder in `verl_spo`, its name if it lies in none, or the dashboard."""
+    if file.is_relative_to(DASHBOARD):
+        return DASHBOARD.name
     return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def target(module: str) -> str:
+    """The room of an imported module of ours; of another's, its distribution's."""
+    first, *rest = module.split(".")
+    return rest[0] if first == PACKAGE.name and rest else first
+
+
+FILES = [*PACKAGE.rglob("*.py"), *DASHBOARD.rglob("*.py")]
 
 
 @pytest.mark.parametrize("name", sorted(ALLOWED))
 def test_rooms_know_only_whom_they_may(name: str) -> None:
-    files = [PACKAGE / f"{name}.py"] if (PACKAGE / f"{name}.py").is_file() else list((PACKAGE / name).rglob("*.py"))
-    allowed = {name, "__version__", *ALLOWED[name]}
+    allowed = {name, "__version__", PACKAGE.name, *ALLOWED[name]}
     wrong = [
-        f"{file.relative_to(PACKAGE)} imports {module}"
+        f"{file.relative_to(PACKAGE.parent)} imports {module}"
+        for file in FILES
+        for module in imports(file)
+        if room(file) == name and module.startswith(("verl_spo.", "verl_spo_")) and target(module) not in allowed
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("folder", "name"), [(folder, name) for folder in INSIDE for name in INSIDE[folder]])
+def test_rooms_inside_a_folder_know_only_whom_they_may(folder: str, name: str) -> None:
+    root = PACKAGE / folder
+    files = [root / f"{name}.py"] if (root / f"{name}.py").is_file() else list((root / name).rglob("*.py"))
+    assert files
+    wrong = [
+        f"{file.relative_to(root)} imports {module}"
         for file in files
         for module in imports(file)
-        if module.startswith("verl_spo.") and module.split(".")[1] not in allowed
+        if module.startswith(f"verl_spo.{folder}.") and module.split(".")[2] not in {name, *INSIDE[folder][name]}
     ]
     assert wrong == []
 
 
 @pytest.mark.parametrize("library", sorted(ONLY_HERE))
 def test_a_library_has_one_room(library: str) -> None:
-    users = {room(file) for file in PACKAGE.rglob("*.py") if any(m.split(".")[0] == library for m in imports(file))}
+    users = {room(file) for file in FILES if any(m.split(".")[0] == library for m in imports(file))}
     assert users <= ONLY_HERE[library]
 
 

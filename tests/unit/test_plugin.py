@@ -70,7 +70,7 @@ def test_with_the_cpu_the_platform_is_there() -> None:
     traces = run(TRACES, VERL_PLATFORM="cpu")
     assert traces["platform"]
     assert traces["environment"]
-    assert traces["version"] == "verl_spo.training.cpu.patches"
+    assert traces["version"] == "verl_spo.cpu.patches"
     assert not traces["trainer_imported"]
 
 
@@ -94,5 +94,5 @@ def test_a_plug_in_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_plug_in_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [])
-    with pytest.raises(PluginError, match="pip install verl-spo"):
+    with pytest.raises(PluginError, match=r"pip install 'verl-spo\[verl\]'"):
         plugin_check.check()

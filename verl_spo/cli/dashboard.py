@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.text import Text
 
 from verl_spo.cli.database import DEFAULT_DB, Db
+from verl_spo.cli.extras import require
 from verl_spo.cli.terminal import plain
-from verl_spo.dashboard.server import DEFAULT_HOST, DEFAULT_PORT, serve
-from verl_spo.store.urls import mask
+from verl_spo.store.database.urls import mask
+from verl_spo_dashboard.server import DEFAULT_HOST, DEFAULT_PORT, serve
 
 
 def dashboard(
@@ -23,6 +24,7 @@ def dashboard(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets every machine read.")] = DEFAULT_HOST,
 ) -> None:
     """Serve the pages of a database until Ctrl-C; they need not be started anew for another run."""
+    require("dashboard")
     signal.signal(signal.SIGTERM, _end)
     console = Console(highlight=False)
     try:

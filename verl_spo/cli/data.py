@@ -1,4 +1,4 @@
-"""`verl-spo data`: the demo's prompts and the tiny model that is trained on them."""
+"""`verl-spo data`: the demo's prompts and the tiny model that is trained on them, beside the problem sets."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,10 +7,14 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from verl_spo.cli.app import App
+from verl_spo.cli.extras import require
+from verl_spo.cli.problem_sets import add_commands
 from verl_spo.cli.terminal import say
-from verl_spo.data.recipe import Recipe
+from verl_spo.cpu import builds
+from verl_spo.demo.recipe import Recipe
 
-app = App(help="Make the demo's prompt set and tiny model.", no_args_is_help=True)
+app = App(help="Write prompt sets in verl's format, and the demo's tiny model.", no_args_is_help=True)
+add_commands(app)
 
 DEFAULT_DATA = Path("demo/data")
 DEFAULT_MODEL = Path("demo/model")
@@ -25,7 +29,7 @@ def arithmetic(
     seed: Annotated[int, typer.Option(help="Another seed gives other prompts.")] = 0,
 ) -> None:
     """Write a prompt set of additions with a wide spread of difficulty, in verl's format."""
-    from verl_spo.data.arithmetic import make_prompt_set, write_prompt_set
+    from verl_spo.demo.arithmetic import make_prompt_set, write_prompt_set
 
     write_prompt_set(make_prompt_set(train, validation, seed), out)
     say(f"{train} training and {validation} validation prompts in {out}")
@@ -37,15 +41,22 @@ def tiny_model(
     data: Annotated[Path, typer.Option(help="Folder of `verl-spo data arithmetic`.")] = DEFAULT_DATA,
     seed: Annotated[int, typer.Option(help="Of the initial weights and the training problems.")] = _RECIPE.seed,
     steps: Annotated[int, typer.Option(help="Steps of supervised training.")] = _RECIPE.steps,
-    slip: Annotated[float, typer.Option(help="How often the answers it learns from forget a carry, in [0, 1].")] = 0.7,
+    slip: Annotated[
+        float, typer.Option(help="How often the answers it learns from forget a carry, in [0, 1].")
+    ] = _RECIPE.slip,
+    vocabulary_multiple: Annotated[
+        int, typer.Option(help="Fill the vocabulary up to a multiple of this, as tensor parallelism needs it.")
+    ] = _RECIPE.vocabulary_multiple,
     force: Annotated[bool, typer.Option("--force", help="Train even if the folder holds this very model.")] = False,
 ) -> None:
     """Train a tiny Qwen3 model until about a third of its answers are right, and save it as a Hugging Face folder."""
+    require("verl")
+    builds.check()
     # torch and transformers take seconds to import: not for the other commands.
-    from verl_spo.data.arithmetic import read_prompt_set
-    from verl_spo.data.tiny_model import is_current, make_tiny_model, read_card
+    from verl_spo.demo.arithmetic import read_prompt_set
+    from verl_spo.demo.tiny_model import is_current, make_tiny_model, read_card
 
-    recipe = Recipe(seed=seed, steps=steps, slip=slip)
+    recipe = Recipe(seed=seed, steps=steps, slip=slip, vocabulary_multiple=vocabulary_multiple)
     prompts = read_prompt_set(data)
     if force or not is_current(out, prompts, recipe):
         with _progress() as progress:

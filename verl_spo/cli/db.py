@@ -8,11 +8,13 @@ import typer
 from verl_spo.cli.app import App
 from verl_spo.cli.database import DEFAULT_DB, Db, Json, confirm, print_json, print_table, reading, size, tell
 from verl_spo.cli.terminal import say
-from verl_spo.store import queries, upkeep, versions
-from verl_spo.store.engine import check_writable, inspecting, upgrading, writing
+from verl_spo.store import queries
+from verl_spo.store.database import schema_version
+from verl_spo.store.database.connections import check_writable, inspecting, upgrading, writing
+from verl_spo.store.database.urls import describe, parse
+from verl_spo.store.runs import upkeep
+from verl_spo.store.runs.upkeep import Policy
 from verl_spo.store.schema import HEAD
-from verl_spo.store.upkeep import Policy
-from verl_spo.store.urls import describe, parse
 
 app = App(help="Upgrade, measure and tidy the database.", no_args_is_help=True)
 
@@ -21,9 +23,9 @@ app = App(help="Upgrade, measure and tidy the database.", no_args_is_help=True)
 def upgrade(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
     """Make the schema, or bring it up to this version of verl-spo; what is in the database stays."""
     with upgrading(db) as connection:
-        before = versions.current(connection)
+        before = schema_version.current(connection)
         connection.rollback()
-        versions.upgrade(connection)
+        schema_version.upgrade(connection)
     name = describe(parse(db))
     line = f"{name}: schema {before or 'none'} -> {HEAD}"
     tell({"database": name, "before": before, "schema": HEAD}, line, as_json)
@@ -33,7 +35,7 @@ def upgrade(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
 def current(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
     """Show the schema's version; exit status 1 if this version of verl-spo cannot use it."""
     with inspecting(db) as connection:
-        revision = versions.current(connection)
+        revision = schema_version.current(connection)
     name = describe(parse(db))
     line = f"{name}: schema {revision or 'none'}, this verl-spo uses {HEAD}"
     tell({"database": name, "schema": revision, "used": HEAD}, line, as_json)

@@ -6,7 +6,8 @@ from verl_spo.cli.dashboard import dashboard
 from verl_spo.cli.demo import demo
 from verl_spo.cli.doctor import doctor
 from verl_spo.cli.init_values import init_values
-from verl_spo.cli.train import recipes, train
+from verl_spo.cli.plan import plan
+from verl_spo.cli.train import list_recipes, train
 from verl_spo.cli.transfer import export, import_
 
 HYDRA_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -15,9 +16,10 @@ app = App(help="Single-stream Policy Optimization (SPO) for verl.", no_args_is_h
 app.command(context_settings=HYDRA_ARGUMENTS)(demo)
 app.command(context_settings=HYDRA_ARGUMENTS)(train)
 app.command(context_settings=HYDRA_ARGUMENTS)(init_values)
-app.command()(recipes)
+app.command(context_settings=HYDRA_ARGUMENTS)(plan)
+app.command("recipes")(list_recipes)
 app.command()(dashboard)
-app.command()(doctor)
+app.command(context_settings=HYDRA_ARGUMENTS)(doctor)
 app.add_typer(runs.app, name="runs")
 app.add_typer(prompts.app, name="prompts")
 app.command()(export)

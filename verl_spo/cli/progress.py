@@ -11,15 +11,15 @@ from verl_spo.cli.terminal import printable
 from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, queries
 
-POLL_S = 2.0
-STARTING = "starting Ray, the actor and vLLM (about a minute)"
+POLL_S = 1.0
 LINE_EVERY_STEPS = 10
-_NAMES = ("spo/reward", "spo/pool/value", "val-core/")
+_SHOWN = ("spo/reward", "spo/pool/value", "val-core/")
+_LOGGED = "timing_s/step"
 
 
 @contextmanager
 def follow(url: str, run_name: str, total_steps: int | None) -> Iterator[None]:
-    """Show a run's progress while the block runs; without a terminal, a line every few steps.
+    """Show a run's progress while the block runs; without a terminal, a line for each phase and every few steps.
 
     Args:
         url: The store.
@@ -38,7 +38,7 @@ def follow(url: str, run_name: str, total_steps: int | None) -> Iterator[None]:
     )
     ended = Event()
     with bar:
-        task = bar.add_task(printable(run_name), total=total_steps, state=STARTING)
+        task = bar.add_task(printable(run_name), total=total_steps, state="")
         thread = Thread(target=_watch, args=(url, run_name, bar, task, ended), name="progress", daemon=True)
         thread.start()
         try:
@@ -49,25 +49,47 @@ def follow(url: str, run_name: str, total_steps: int | None) -> Iterator[None]:
 
 
 def _watch(url: str, run_name: str, bar: Progress, task: TaskID, ended: Event) -> None:
-    shown, reader = 0, None
+    lines, reader = _Lines(), None
     while not ended.wait(POLL_S):
         # The database, or the run in it, may not be there yet; what is wrong with it, the training itself says.
         with suppress(StoreError):
             reader = reader or open_reader(url)
-            step, state = _state(reader, run_name)
-            bar.update(task, completed=step, state=state)
-            if bar.disable and step >= shown + LINE_EVERY_STEPS:
-                bar.console.print(f"step {step}: {state}", soft_wrap=True, markup=False)
-                shown = step
+            phase, step, figures = _state(reader, run_name)
+            bar.update(task, completed=step, state=phase or figures)
+            if bar.disable and (line := lines.next(phase, step, figures)):
+                bar.console.print(line, soft_wrap=True, markup=False)
     if reader is not None:
         reader.close()
 
 
-def _state(reader: Reader, run_name: str) -> tuple[int, str]:
+class _Lines:
+    """Which lines are worth their place where there is no bar."""
+
+    def __init__(self) -> None:
+        self._phase, self._step = "", 0
+
+    def next(self, phase: str, step: int, figures: str) -> str:
+        """A line, or nothing while there is little news."""
+        if phase:
+            said, self._phase = self._phase, phase
+            return phase if phase != said else ""
+        if step < self._step + LINE_EVERY_STEPS:
+            return ""
+        self._step = step
+        return f"step {step}: {figures}"
+
+
+def _state(reader: Reader, run_name: str) -> tuple[str, int, str]:
+    """What the run does before its first step, the last step that verl has logged after its validation, its figures."""
     run = queries.run(reader, run_name).run
-    if run.status != "running":
-        return 0, STARTING
-    names = [name for name in queries.metric_names(reader, [run.id]) if name.startswith(_NAMES)]
-    page = queries.metric_series(reader, [run.id], names)
-    latest = {series.name: series.values[-1] for series in page.series}
-    return run.last_step, printable("  ".join(f"{name} {value:.3f}" for name, value in latest.items()))
+    shown = [name for name in queries.metric_names(reader, [run.id]) if name.startswith(_SHOWN)]
+    page = queries.metric_series(reader, [run.id], [*shown, _LOGGED])
+    latest = {series.name: (int(series.steps[-1]), float(series.values[-1])) for series in page.series}
+    step, _ = latest.pop(_LOGGED, (0, 0.0))
+    figures = "  ".join(f"{name} {_of(value, at, step)}" for name, (at, value) in latest.items())
+    return printable(run.phase or ""), step, printable(figures)
+
+
+def _of(value: float, at: int, step: int) -> str:
+    """A figure of a step; which one it was, where that was before this one."""
+    return f"{value:.3f}" if at >= step else f"{value:.3f} (step {at})"

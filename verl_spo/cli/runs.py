@@ -7,9 +7,11 @@ import typer
 
 from verl_spo.cli.app import App
 from verl_spo.cli.database import DEFAULT_DB, Db, Json, confirm, moment, print_json, print_table, reading, size, tell
-from verl_spo.store import admin, queries
-from verl_spo.store.engine import writing
+from verl_spo.cli.terminal import say
+from verl_spo.store import queries
+from verl_spo.store.database.connections import writing
 from verl_spo.store.queries import RunDetail
+from verl_spo.store.runs import manage
 
 app = App(help="List, show, rename, tag and delete runs.", no_args_is_help=True)
 
@@ -64,7 +66,7 @@ def rename(
 ) -> None:
     """Give a run another name. Its checkpoints know the old one, so it cannot be resumed under the new one."""
     with writing(db) as engine:
-        admin.rename(engine, name, new)
+        manage.rename(engine, name, new)
     tell({"run": new, "was": name}, f"{name} is now {new}", as_json)
 
 
@@ -78,7 +80,7 @@ def tag(
 ) -> None:
     """Add and remove a run's tags, and show them."""
     with writing(db) as engine:
-        tags = admin.tag(engine, name, add or [], remove or [])
+        tags = manage.tag(engine, name, add or [], remove or [])
     tell({"run": name, "tags": tags}, f"{name}: {', '.join(tags) or 'no tags'}", as_json)
 
 
@@ -95,14 +97,14 @@ def delete(
     if not yes:
         confirm(f"Delete {name} ({run.last_step} steps, {run.pool_size:,} prompts) for good?")
     with writing(db) as engine:
-        admin.delete_run(engine, name)
+        manage.delete_run(engine, name)
     tell({"run": name, "deleted": True}, f"{name} is deleted", as_json)
 
 
 def _show(found: RunDetail) -> None:
     run = found.run
     rows = [
-        ("status", run.status),
+        ("status", f"{run.status}: {run.phase}" if run.phase else run.status),
         ("step", run.last_step),
         ("prompts", f"{run.pool_size:,}"),
         ("created", moment(run.created_at)),
@@ -110,10 +112,13 @@ def _show(found: RunDetail) -> None:
         ("ended", moment(run.ended_at)),
         ("texts", size(run.rollout_bytes)),
         ("tags", ", ".join(run.tags)),
+        *([("branched from", f"{run.parent_name}, step {run.parent_step}")] if run.parent_name else []),
         ("uid", run.uid),
-        *(found.attempts[-1].versions.items()),
+        *(item for attempt in found.attempts[-1:] for item in attempt.versions.items()),
     ]
     print_table((run.name, ""), rows)
+    for line in (run.error or "").splitlines():
+        say(line)
     attempts = [
         (
             attempt.attempt,

@@ -8,7 +8,7 @@ import typer
 
 from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table, reading, tell
 from verl_spo.errors import StoreError
-from verl_spo.store.engine import writing
+from verl_spo.store.database.connections import writing
 
 DEFAULT_N_EFF = 8.0
 
@@ -34,7 +34,7 @@ def export(
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(help="A folder of `verl-spo export`, or a file of scores a prompt.")],
+    source: Annotated[Path, typer.Argument(help="A folder of `verl-spo export`, or a file of scores per prompt.")],
     name: Annotated[str | None, typer.Option("--as", help="Name of the run.  [default: the one it had]")] = None,
     n_eff: Annotated[
         float, typer.Option(help="Evidence of an estimate from scores, in observations: above 0.")
@@ -43,8 +43,8 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Make a run from an export, or from a file of scores such as the reference recipe's offline values (JSON)."""
-    from verl_spo.data.scores import read_scores
     from verl_spo.store.transfer import import_run, import_scores
+    from verl_spo.store.transfer.scores import read_scores
 
     if not source.exists():
         raise StoreError(f"{source}: no such file or folder")

@@ -1,56 +1,51 @@
-"""Normalization of advantages over a batch: one scalar a trajectory."""
+"""Normalization of advantages over a batch: one scalar per trajectory."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from verl_spo.config import NormalizationKind
 from verl_spo.core.arrays import FloatArray, as_floats
-from verl_spo.errors import ConfigError
 
 _EPSILON = 1e-8
 # An advantage this small moves nothing.
 _NO_SIGNAL = 1e-6
 
 
-def normalize(advantages: ArrayLike, lengths: ArrayLike, how: str, centre: ArrayLike | None = None) -> FloatArray:
+def normalize(
+    advantages: ArrayLike, lengths: ArrayLike, how: NormalizationKind, centre: ArrayLike | None = None
+) -> FloatArray:
     """Centre and scale `reward - baseline` over the batch.
 
     `trajectory` ([SPO] section 4) weighs all trajectories alike: mean and unbiased standard deviation over them.
     `token` ([SPO++] section 2.3) weighs it by its action tokens, as a token-mean loss does: `sum(L * A) = 0`.
     `none` leaves the advantages as they are.
 
-    A trajectory without action tokens is padding: it enters no statistic and gets 0. So does the only trajectory of a
-    batch, unless `how` is `none`.
+    The only trajectory of a batch gets 0, unless `how` is `none`.
 
     Args:
         advantages: (n,).
-        lengths: Action tokens of each trajectory, (n,): the loss mask's sum over all its turns.
+        lengths: Action tokens of each trajectory, (n,), at least 1: the loss mask's sum over all its turns.
         how: `trajectory`, `token` or `none`.
         centre: Weights of the mean that is subtracted, (n,), at least 0; by default those of `how`.
 
     Returns:
         (n,).
-
-    Raises:
-        ConfigError: Unknown `how`.
     """
-    values, tokens = as_floats(advantages), as_floats(lengths)
-    real = tokens > 0
-    match how:
-        case "none":
-            return np.where(real, values, 0.0)
-        case "trajectory":
-            weights = real.astype(np.float64)
-        case "token":
-            weights = np.where(real, tokens, 0.0)
-        case _:
-            raise ConfigError(f"spo.normalization={how!r}: must be one of trajectory, token, none")
-    middle = weights if centre is None else np.where(real, as_floats(centre), 0.0)
-    return np.where(real, _standardize(values, weights, middle), 0.0)
+    values, weights = as_floats(advantages), weights_of(lengths, how)
+    if how == "none":
+        return values
+    return _standardize(values, weights, weights if centre is None else as_floats(centre))
+
+
+def weights_of(lengths: ArrayLike, how: NormalizationKind) -> FloatArray:
+    """How many observations each trajectory counts as, (n,): its action tokens with `token`, otherwise one."""
+    tokens = as_floats(lengths)
+    return tokens if how == "token" else np.ones_like(tokens)
 
 
 def _standardize(values: FloatArray, weights: FloatArray, centre: FloatArray) -> FloatArray:
     """Subtract the mean by `centre` (n,), divide by the deviation by `weights` (n,), which count observations."""
-    if np.count_nonzero(weights) < 2 or not centre.any():
+    if values.size < 2 or not centre.any():
         return np.zeros_like(values)
     centred = values - (centre * values).sum() / centre.sum()
     deviation = np.sqrt((weights * centred**2).sum() / (weights.sum() - 1))

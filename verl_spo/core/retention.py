@@ -2,7 +2,7 @@
 
 - `constant`: every visit keeps `rho`.
 - `kl` ([SPO] section 4): a visit keeps `2 ** (-D / d_half)`, clipped, D being the change of the policy on the prompt's
-  previous response. Needs one more log-prob pass a step.
+  previous response. Needs one more log-prob pass per step.
 - `event` ([SPO++] section 2.2): every weight publication keeps `rho`, whichever prompts were visited.
 - `drift` (neither paper's): event time whose step follows how far the update moved the policy on its own batch, which
   PPO's mini-batches reveal without another pass.
@@ -16,44 +16,30 @@ import math
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar, assert_never
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from verl_spo.core.arrays import FloatArray, as_floats, as_ints
+from verl_spo.config import SPOConfig
+from verl_spo.core.arrays import FloatArray, IntArray, as_floats, as_ints
 from verl_spo.core.state import require_fields
 from verl_spo.core.tracker import ValueTracker
-from verl_spo.errors import ConfigError, SPOError
-
-
-class RetentionOptions(Protocol):
-    """The options that choose a retention; `verl_spo.config.SPOConfig` has them, with ranges."""
-
-    @property
-    def retention(self) -> str: ...
-    @property
-    def rho(self) -> float: ...
-    @property
-    def rho_min(self) -> float: ...
-    @property
-    def rho_max(self) -> float: ...
-    @property
-    def d_half(self) -> float: ...
-    @property
-    def event_step(self) -> str: ...
+from verl_spo.errors import SPOError
 
 
 class Retention(ABC):
     """The contract. Here also the state of the kinds that age by visits: none.
 
     Attributes:
-        needs_kl: `observe` wants D for each observation.
-        needs_drift: `publish` wants the drift of the update that it publishes.
+        needs_policy_change: `observe` wants D for each observation.
+        needs_versions: `observe` looks at the policy versions of the outcomes.
+        needs_update_change: `publish` wants to know how far the update moved the policy.
     """
 
-    needs_kl: ClassVar[bool] = False
-    needs_drift: ClassVar[bool] = False
+    needs_policy_change: ClassVar[bool] = False
+    needs_versions: ClassVar[bool] = False
+    needs_update_change: ClassVar[bool] = False
 
     @property
     def clock(self) -> float:
@@ -67,7 +53,7 @@ class Retention(ABC):
         slots: ArrayLike,
         rewards: ArrayLike,
         versions: ArrayLike,
-        kl: ArrayLike | None,
+        policy_change: ArrayLike | None,
         step: int,
     ) -> FloatArray:
         """Add a batch's outcomes to the tracker.
@@ -77,15 +63,16 @@ class Retention(ABC):
             slots: (n,).
             rewards: (n,), in [0, 1].
             versions: Policy version that generated each outcome, (n,); 0 is the initial policy.
-            kl: D in nats a token, (n,); NaN where there is no previous response. Only for `needs_kl`.
+            policy_change: On the prompt's previous response, nats per token, (n,); NaN where there is none, or it was
+                forgotten. Only for `needs_policy_change`.
             step: Training step.
 
         Returns:
             The share of a prompt's earlier evidence that each observation kept, (n,), in (0, 1].
         """
 
-    def publish(self, drift: float | None = None) -> None:  # noqa: B027 - kinds that age by visits have nothing to note
-        """Note one weight publication; `drift` in nats a token, only for `needs_drift`."""
+    def publish(self, change: float | None = None) -> None:  # noqa: B027 - kinds that age by visits have nothing to note
+        """Note one weight publication, and the change by its update, nats per token: only for `needs_update_change`."""
 
     def metrics(self) -> dict[str, float]:
         """For the training log."""
@@ -116,7 +103,7 @@ class Constant(Retention):
         slots: ArrayLike,
         rewards: ArrayLike,
         versions: ArrayLike,
-        kl: ArrayLike | None,
+        policy_change: ArrayLike | None,
         step: int,
     ) -> FloatArray:
         tracker.observe(slots, rewards, self._rho, step)
@@ -124,12 +111,19 @@ class Constant(Retention):
 
 
 class KL(Retention):
-    """A visit keeps `2 ** (-D / d_half)`, clipped to [rho_min, rho_max]; a first visit has D = 0."""
+    """A visit keeps `2 ** (-D / d_half)`, clipped to [rho_min, rho_max]; a first visit has D = 0.
 
-    needs_kl = True
+    Where the previous response is forgotten, D is the steps since then at the pace of the known ones. Changes of
+    successive steps add up at most (the triangle inequality), and what is forgotten is older than what is known: this D
+    errs upwards, towards rho_min, which is all that could be said without it.
+    """
+
+    needs_policy_change = True
 
     def __init__(self, d_half: float, rho_min: float, rho_max: float) -> None:
         self._d_half, self._rho_min, self._rho_max = d_half, rho_min, rho_max
+        # Nats per token and step, over the known ones of the latest batch with any; before it, nothing vouches for D.
+        self._pace = math.inf
 
     def observe(
         self,
@@ -137,19 +131,39 @@ class KL(Retention):
         slots: ArrayLike,
         rewards: ArrayLike,
         versions: ArrayLike,
-        kl: ArrayLike | None,
+        policy_change: ArrayLike | None,
         step: int,
     ) -> FloatArray:
-        if kl is None:
-            raise SPOError("kl=None: retention `kl` needs D for each observation, NaN without a previous response")
-        change = np.nan_to_num(as_floats(kl), nan=0.0, posinf=np.inf)
+        if policy_change is None:
+            raise SPOError(
+                "policy_change=None: spo.retention=kl needs the policy change on each prompt's previous response "
+                "(core.policy_change.mean_change), NaN where there is none; or set another spo.retention"
+            )
+        change = self._completed(as_floats(policy_change), tracker.steps_since(slots, step))
         rho = np.clip(np.exp2(-change / self._d_half), self._rho_min, self._rho_max)
         tracker.observe(slots, rewards, rho, step)
         return rho
 
+    def _completed(self, change: FloatArray, steps: IntArray) -> FloatArray:
+        """D of all, (n,), from those that are not NaN and the steps since the prompts' last visits, 0 at the first."""
+        known = ~np.isnan(change) & (steps > 0)
+        if known.any():
+            self._pace = float(change[known].sum() / steps[known].sum())
+        since = np.multiply(steps, self._pace, out=np.zeros(steps.shape), where=steps > 0)
+        return np.where(np.isnan(change), since, change)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        return {"pace": np.array(self._pace)}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        super().load_state_dict(state)
+        self._pace = float(state["pace"])
+
 
 class Event(Retention):
     """Event time: each publication moves the clock by a fixed `step` of at least 0 ([SPO++] section 2.2)."""
+
+    needs_versions = True
 
     def __init__(self, step: float) -> None:
         self._step = step
@@ -166,7 +180,7 @@ class Event(Retention):
         slots: ArrayLike,
         rewards: ArrayLike,
         versions: ArrayLike,
-        kl: ArrayLike | None,
+        policy_change: ArrayLike | None,
         step: int,
     ) -> FloatArray:
         z = np.frombuffer(self._z)[as_ints(versions)]
@@ -174,10 +188,10 @@ class Event(Retention):
         tracker.observe_at(slots, rewards, z, step)
         return rho
 
-    def publish(self, drift: float | None = None) -> None:
-        self._z.append(self.clock + self._advance(drift))
+    def publish(self, change: float | None = None) -> None:
+        self._z.append(self.clock + self._advance(change))
 
-    def _advance(self, drift: float | None) -> float:
+    def _advance(self, change: float | None) -> float:
         return self._step
 
     def metrics(self) -> dict[str, float]:
@@ -193,36 +207,32 @@ class Event(Retention):
 
 
 class Drift(Event):
-    """Event time whose step is `log(2) * drift / d_half`, clipped to [-log(rho_max), -log(rho_min)], times `scale`.
+    """Event time whose step is `log(2) * D / d_half`, clipped to [-log(rho_max), -log(rho_min)], times `scale`.
 
-    A drift of NaN, which could not be measured, repeats the step before.
+    D is the change by the update; NaN, which could not be measured, repeats the step before.
     """
 
-    needs_drift = True
+    needs_update_change = True
 
     def __init__(self, d_half: float, rho_min: float, rho_max: float, scale: float) -> None:
         super().__init__(step=0.0)
         self._d_half, self._scale = d_half, scale
         self._least, self._most = -math.log(rho_max), -math.log(rho_min)
 
-    def _advance(self, drift: float | None) -> float:
-        if drift is None:
+    def _advance(self, change: float | None) -> float:
+        if change is None:
             raise SPOError(
-                "drift=None: retention `drift` needs how far the update moved the policy; set "
+                "change=None: spo.retention=drift needs how far the update moved the policy; set "
                 "actor_rollout_ref.actor.policy_loss.loss_mode=spo, or another spo.retention"
             )
-        if math.isnan(drift):
+        if math.isnan(change):
             # So few sessions came back that one mini-batch held them.
             return self._z[-1] - self._z[-2] if len(self._z) > 1 else self._least * self._scale
-        return min(max(math.log(2) * drift / self._d_half, self._least), self._most) * self._scale
+        return min(max(math.log(2) * change / self._d_half, self._least), self._most) * self._scale
 
 
-def make_retention(options: RetentionOptions, pool_size: int, batch_size: int) -> Retention:
-    """The retention that `options` ask for, in a pool of P prompts of which a step visits `batch_size`.
-
-    Raises:
-        ConfigError: Unknown kind.
-    """
+def make_retention(options: SPOConfig, pool_size: int, batch_size: int) -> Retention:
+    """The retention that `options` ask for, in a pool of P prompts of which a step visits `batch_size`."""
     scale = 1.0 if options.event_step == "published" else min(1.0, batch_size / pool_size)
     match options.retention:
         case "constant":
@@ -233,20 +243,4 @@ def make_retention(options: RetentionOptions, pool_size: int, batch_size: int) -
             return Event(-math.log(options.rho) * scale)
         case "drift":
             return Drift(options.d_half, options.rho_min, options.rho_max, scale)
-    raise ConfigError(f"spo.retention={options.retention!r}: must be one of kl, constant, event, drift")
-
-
-def update_drift(mean_change: float, updates: int) -> float:
-    """How far a step moved the policy on its own batch, in nats a token, without another forward pass.
-
-    Mini-batch m (from 0) is scored after m of the step's optimizer updates, so its mean |log-prob change| grows about
-    linearly with m, and the mean over all of them is (updates - 1) / (2 * updates) of the whole change.
-
-    Args:
-        mean_change: Mean over the mini-batches of the mean over tokens of |log pi - log pi_old|.
-        updates: Optimizer updates of the step; several epochs count on.
-
-    Returns:
-        The estimate; NaN for fewer than two updates, which cannot show it.
-    """
-    return mean_change * 2 * updates / (updates - 1) if updates > 1 else math.nan
+    assert_never(options.retention)

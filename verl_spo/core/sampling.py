@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from verl_spo.config import SamplingKind
 from verl_spo.core.arrays import BoolArray, FloatArray, IntArray
 from verl_spo.core.state import require_equal, require_fields
 from verl_spo.core.tracker import ValueTracker
-from verl_spo.errors import ConfigError, SPOError
+from verl_spo.errors import SPOError
 
 # sqrt(v * (1 - v)) is at most this, and max(N_eff, 1) ** gamma at least 1.
 _MOST_SPREAD = 0.5
@@ -25,26 +26,20 @@ class PromptSampler:
     Attributes:
         proposals: Slots that the latest draw looked at before any scan.
         scanned: Whether the latest draw had to scan the pool.
-        called_back: Prompts of the latest draw that the filter passes over, for want of others.
+        called_back: Prompts of the latest draw that are to be passed over, for want of others.
     """
 
     def __init__(
         self,
         pool_size: int,
-        kind: str = "prioritized",
+        kind: SamplingKind = "prioritized",
         epsilon: float = 0.05,
         gamma: float = 0.0,
         value_range: tuple[float, float] = (0.0, 1.0),
         filter_min_n_eff: float = 4.0,
         seed: int = 0,
     ) -> None:
-        """Options as in `verl_spo.config.SPOConfig`.
-
-        Raises:
-            ConfigError: Unknown `kind`.
-        """
-        if kind not in ("prioritized", "uniform"):
-            raise ConfigError(f"spo.sampling={kind!r}: must be one of prioritized, uniform")
+        """Options as in `verl_spo.config.SPOConfig`."""
         self._pool_size = pool_size
         self._prioritized = kind == "prioritized"
         self._epsilon, self._gamma = epsilon, gamma
@@ -56,13 +51,17 @@ class PromptSampler:
         self.scanned = False
         self.called_back = 0
 
-    def weights(self, tracker: ValueTracker, clock: float, slots: IntArray | None = None) -> FloatArray:
-        """Weights of `slots` (n,) or of the whole pool (P,); 0 for those that the filter passes over."""
-        weights, passed_over = self._weigh(tracker, clock, slots)
+    def weights(
+        self, tracker: ValueTracker, clock: float, slots: IntArray | None = None, resting: BoolArray | None = None
+    ) -> FloatArray:
+        """Weights of `slots` (n,) or of the whole pool (P,); 0 for those that rest or that the filter passes over."""
+        weights, passed_over = self._weigh(tracker, clock, slots, resting)
         return np.where(passed_over, 0.0, weights)
 
-    def _weigh(self, tracker: ValueTracker, clock: float, slots: IntArray | None) -> tuple[FloatArray, BoolArray]:
-        """Weights as they are without the filter, and which prompts it passes over."""
+    def _weigh(
+        self, tracker: ValueTracker, clock: float, slots: IntArray | None, resting: BoolArray | None
+    ) -> tuple[FloatArray, BoolArray]:
+        """Weights as they are without the filter and rests, and which prompts these pass over."""
         value = tracker.value(slots)
         weights = np.ones_like(value)
         if self._prioritized:
@@ -73,16 +72,26 @@ class PromptSampler:
         passed_over = (value < self._low) | (value > self._high)
         if passed_over.any():
             passed_over &= tracker.n_eff(slots, clock) >= self._filter_min_n_eff
+        if resting is not None:
+            passed_over |= resting if slots is None else resting[slots]
         return weights, passed_over
 
-    def draw(self, n: int, tracker: ValueTracker, clock: float, blocked: BoolArray | None = None) -> IntArray:
-        """Draw `n` different slots, (n,), in order of the draws; if too few pass the filter, the rest from the others.
+    def draw(
+        self,
+        n: int,
+        tracker: ValueTracker,
+        clock: float,
+        blocked: BoolArray | None = None,
+        resting: BoolArray | None = None,
+    ) -> IntArray:
+        """Draw `n` different slots, (n,), in order of the draws; if too few are left, the rest from those passed over.
 
         Args:
             n: At least 0.
             tracker: Values and evidence now.
             clock: Event time now.
             blocked: Prompts in flight, (P,), never drawn.
+            resting: Prompts to pass over, (P,), as the filter does.
 
         Raises:
             SPOError: Fewer than `n` prompts can be drawn.
@@ -92,31 +101,39 @@ class PromptSampler:
         acceptance = 1.0
         while drawn.size < n and self.proposals < self._pool_size:
             wanted = int((n - drawn.size) / acceptance * 1.1) + 16
-            accepted = self._propose(min(wanted, self._pool_size - self.proposals), tracker, clock, blocked)
+            accepted = self._propose(min(wanted, self._pool_size - self.proposals), tracker, clock, blocked, resting)
             drawn = _first_appearances(np.concatenate([drawn, accepted]))
             acceptance = max(drawn.size, 1) / self.proposals
         self.scanned = drawn.size < n
         if self.scanned:
-            drawn = np.concatenate([drawn, self._scan(n, drawn, tracker, clock, blocked)])
+            drawn = np.concatenate([drawn, self._scan(n, drawn, tracker, clock, blocked, resting)])
         return drawn[:n]
 
-    def _propose(self, count: int, tracker: ValueTracker, clock: float, blocked: BoolArray | None) -> IntArray:
+    def _propose(
+        self, count: int, tracker: ValueTracker, clock: float, blocked: BoolArray | None, resting: BoolArray | None
+    ) -> IntArray:
         """Independent weighted draws with replacement, from `count` uniform proposals."""
         self.proposals += count
         slots = self._rng.integers(self._pool_size, size=count)
-        accepted = self._rng.random(count) * self._bound < self.weights(tracker, clock, slots)
+        accepted = self._rng.random(count) * self._bound < self.weights(tracker, clock, slots, resting)
         if blocked is not None:
             accepted &= ~blocked[slots]
         return slots[accepted]
 
     def _scan(
-        self, n: int, drawn: IntArray, tracker: ValueTracker, clock: float, blocked: BoolArray | None
+        self,
+        n: int,
+        drawn: IntArray,
+        tracker: ValueTracker,
+        clock: float,
+        blocked: BoolArray | None,
+        resting: BoolArray | None,
     ) -> IntArray:
         """The remaining `n - len(drawn)` draws: exponential clocks, as fast as the weights, ring in this order.
 
-        Prompts that the filter passes over come after all others.
+        Prompts that are to be passed over come after all others.
         """
-        weights, passed_over = self._weigh(tracker, clock, None)
+        weights, passed_over = self._weigh(tracker, clock, None, resting)
         if blocked is not None:
             weights[blocked] = 0.0
         eligible = np.flatnonzero(weights)

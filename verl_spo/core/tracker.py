@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike
 from verl_spo.core.arrays import FloatArray, IntArray, as_floats, as_ints
 from verl_spo.core.state import require_equal, require_fields
 
-_FIELDS = ("alpha", "beta", "z", "visits", "last_step")
+FIELDS = ("alpha", "beta", "z", "visits", "last_step")
+"""Names of the arrays that are the state of each prompt."""
 
 
 class ValueTracker:
@@ -66,6 +67,12 @@ class ValueTracker:
         fading: FloatArray = np.exp(-np.maximum(clock - self.z[at], 0.0))
         return (self.alpha[at] + self.beta[at]) * fading
 
+    def steps_since(self, slots: ArrayLike, step: int) -> IntArray:
+        """Training steps from the latest observation of `slots` to `step`, (n,); 0 where there is none yet."""
+        at = as_ints(slots)
+        since: IntArray = np.where(self.visits[at] > 0, step - self.last_step[at], 0)
+        return since
+
     def observe(self, slots: ArrayLike, rewards: ArrayLike, rho: ArrayLike, step: int) -> None:
         """Add outcomes where evidence ages by visits: `alpha <- rho * alpha + r`, `beta <- rho * beta + (1 - r)`.
 
@@ -113,7 +120,7 @@ class ValueTracker:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of the five arrays."""
-        return {name: getattr(self, name).copy() for name in _FIELDS}
+        return {name: getattr(self, name).copy() for name in FIELDS}
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         """Continue exactly where `state_dict` was taken.
@@ -121,10 +128,10 @@ class ValueTracker:
         Raises:
             CheckpointError: Other fields, or another pool size.
         """
-        require_fields("value tracker", state, _FIELDS)
-        for name in _FIELDS:
+        require_fields("value tracker", state, FIELDS)
+        for name in FIELDS:
             require_equal("value tracker", f"{name} of shape", state[name].shape, self.alpha.shape)
-        for name in _FIELDS:
+        for name in FIELDS:
             setattr(self, name, np.array(state[name], dtype=getattr(self, name).dtype))
         self.n_visited = int(np.count_nonzero(self.visits))
 

@@ -3,8 +3,8 @@
 `open_writer` is for the one process that trains, `open_reader` with `queries` for everybody else.
 """
 
-from verl_spo.store.reader import Reader
-from verl_spo.store.writer import RunWriter, open_writer
+from verl_spo.store.database.reader import Reader
+from verl_spo.store.writing.writer import RunWriter, open_writer
 
 
 def open_reader(url: str) -> Reader:

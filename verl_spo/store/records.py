@@ -3,7 +3,7 @@
 import time as clock_of_day
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,16 @@ from verl_spo.errors import StoreError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-Status = Literal["running", "finished", "failed", "stopped", "imported"]
+_DTYPES: dict[Any, type[np.generic]] = {FloatArray: np.float64, IntArray: np.int64}
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The run that another one branched from: its identity, its name then, and the step of the checkpoint."""
+
+    uid: str
+    name: str
+    step: int
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,8 @@ class RunInfo:
         host: Where it runs.
         pool_digest: Identity of the prompt pool.
         uid: Hex identity of the run, the same in its checkpoints.
+        parent: Where it branched from, None if it began by itself.
+        starter: The launcher that starts it, None where nobody registered it (`runs/starts.py`).
     """
 
     name: str
@@ -36,6 +47,13 @@ class RunInfo:
     host: str
     pool_digest: bytes
     uid: str
+    parent: Parent | None = None
+    starter: str | None = None
+
+    @property
+    def begins_after(self) -> int:
+        """The step before its first one."""
+        return self.parent.step if self.parent else 0
 
 
 @dataclass(frozen=True)
@@ -60,7 +78,7 @@ class TrackerRows:
     last_step: IntArray
 
     def __post_init__(self) -> None:
-        _own_arrays(self, ints=("slots", "visits", "last_step"), floats=("alpha", "beta", "z"))
+        _own_arrays(self)
 
 
 @dataclass(frozen=True)
@@ -74,11 +92,11 @@ class Observations:
         baseline: v_hat of the prompt, frozen at dispatch.
         advantage: After normalization.
         rho: Retention that was applied.
-        drift: D, nats a token; NaN where there is none.
+        policy_change: D, nats per token; NaN where there is none.
         alpha: The tracker's state of the prompt after the step.
         beta: Likewise.
         response_length: Tokens that the model generated.
-        session: The trajectory's identity.
+        uid: Of the request.
         prompt_text: As the model read it; None where the text is not kept.
         response_text: As the model wrote it; likewise.
     """
@@ -89,21 +107,17 @@ class Observations:
     baseline: FloatArray
     advantage: FloatArray
     rho: FloatArray
-    drift: FloatArray
+    policy_change: FloatArray
     alpha: FloatArray
     beta: FloatArray
     response_length: IntArray
-    session: Sequence[str]
+    uid: Sequence[str]
     prompt_text: Sequence[str | None] | None = None
     response_text: Sequence[str | None] | None = None
 
     def __post_init__(self) -> None:
-        _own_arrays(
-            self,
-            ints=("slot", "policy_version", "response_length"),
-            floats=("reward", "baseline", "advantage", "rho", "drift", "alpha", "beta"),
-        )
-        for name in ("session", "prompt_text", "response_text"):
+        _own_arrays(self)
+        for name in ("uid", "prompt_text", "response_text"):
             texts = getattr(self, name)
             if texts is not None:
                 _check_length(self, name, len(texts), len(self))
@@ -153,7 +167,7 @@ class InitScores:
     reward_sum: FloatArray
 
     def __post_init__(self) -> None:
-        _own_arrays(self, ints=("slots", "responses"), floats=("reward_sum",))
+        _own_arrays(self)
 
 
 @dataclass(frozen=True)
@@ -186,17 +200,23 @@ class EvaluationRecord:
 Record = StepRecord | MetricsRecord | InitScores | EvaluationRecord
 
 
-def _own_arrays(record: Any, ints: Sequence[str], floats: Sequence[str]) -> None:
+def array_fields(kind: type) -> dict[str, type[np.generic]]:
+    """Names and types of a record's arrays, in order."""
+    return {f.name: _DTYPES[f.type] for f in fields(kind) if f.type in _DTYPES}
+
+
+def _own_arrays(record: Any) -> None:
     """Replace a record's arrays by copies that nobody can change.
 
     One joined copy, since numpy's own would let go of the interpreter once an array, and the trainer would wait for
     the writer's thread as often.
     """
-    dtypes = {**dict.fromkeys(ints, np.int64), **dict.fromkeys(floats, np.float64)}
+    dtypes = array_fields(type(record))
     arrays = {name: np.ascontiguousarray(getattr(record, name), dtype).reshape(-1) for name, dtype in dtypes.items()}
     data, offset = b"".join(array.data for array in arrays.values()), 0
+    first = next(iter(arrays.values()))
     for name, array in arrays.items():
-        _check_length(record, name, array.size, arrays[ints[0]].size)
+        _check_length(record, name, array.size, first.size)
         object.__setattr__(record, name, np.frombuffer(data, array.dtype, array.size, offset))
         offset += array.nbytes
 

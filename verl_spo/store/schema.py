@@ -2,7 +2,7 @@
 
 Times are seconds since the epoch (UTC). NaN is NULL; in JSON, NaN and infinities are null. The volume tables
 (`tracker_state`, `observations`, `rollouts`, `metrics`) declare no foreign keys: a check a row would cost more than
-writing the row. Their one writer is `apply.py`.
+writing the row. Their one writer is `writing/tables.py`.
 """
 
 from typing import Any, cast
@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision of the schema, oldest first; a test compares it with `migrations/versions`."""
 
 HEAD = REVISIONS[-1]
@@ -55,11 +55,9 @@ class Run(Base):
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str] = mapped_column(String, unique=True)
-    uid: Mapped[str] = mapped_column(String, doc="Hex; stands in the run's checkpoints too.")
-    status: Mapped[str] = mapped_column(
-        String, doc="running, finished, failed, stopped, imported; importing or deleting."
-    )
-    attempt: Mapped[int] = mapped_column(Integer, doc="The present one, from 1.")
+    uid: Mapped[str] = mapped_column(String, doc="Hex; stands in the run's checkpoints too. Empty before attempt 1.")
+    status: Mapped[str] = mapped_column(String, doc="A `Status` (runs/status.py).")
+    attempt: Mapped[int] = mapped_column(Integer, doc="The present one, from 1; 0 before a trainer has held it.")
     owner: Mapped[str] = mapped_column(String, doc="The writer that may write: host:process namespace:pid:start:token.")
     applied: Mapped[int] = mapped_column(BigInteger, doc="Records of the owner that are in; makes a replay exact.")
     created_at: Mapped[float] = mapped_column(Double)
@@ -71,6 +69,17 @@ class Run(Base):
     pool_digest: Mapped[bytes] = mapped_column(LargeBinary)
     rollout_bytes: Mapped[int] = mapped_column(BigInteger, doc="Compressed text that the run keeps.")
     tags: Mapped[list[str]] = mapped_column(JSON)
+    parent_uid: Mapped[str | None] = mapped_column(String, doc="Of the run that this one branched from; NULL: none.")
+    parent_name: Mapped[str | None] = mapped_column(String, doc="Its name then.")
+    parent_step: Mapped[int | None] = mapped_column(BigInteger, doc="Of its checkpoint; this run's steps follow it.")
+    phase: Mapped[str | None] = mapped_column(Text, doc="What it does until its first step of the attempt ends.")
+    error: Mapped[str | None] = mapped_column(Text, doc="Why its last start or attempt failed; secrets are hidden.")
+    starter: Mapped[str | None] = mapped_column(
+        String, doc="The launcher of its last start, as `owner` names a writer."
+    )
+    starting_at: Mapped[float | None] = mapped_column(
+        Double, doc="The starter's last sign of life; NULL once a trainer holds the run or the start has ended."
+    )
 
     __table_args__ = (Index(None, "created_at", "id"),)
 
@@ -177,11 +186,11 @@ class Observation(Base):
     baseline: Mapped[float | None] = mapped_column(Double, doc="v_hat, frozen at dispatch.")
     advantage: Mapped[float | None] = mapped_column(Double, doc="Normalized.")
     rho: Mapped[float | None] = mapped_column(Double, doc="Retention that was applied.")
-    drift: Mapped[float | None] = mapped_column(Double, doc="D, in nats a token.")
+    policy_change: Mapped[float | None] = mapped_column(Double, doc="D, in nats per token.")
     alpha: Mapped[float] = mapped_column(Double, doc="After this step.")
     beta: Mapped[float] = mapped_column(Double)
     response_length: Mapped[int] = mapped_column(Integer, doc="Tokens that the model generated.")
-    session: Mapped[str] = mapped_column(Text)
+    uid: Mapped[str] = mapped_column(Text, doc="Of the request.")
 
     __table_args__ = (Index(None, "run_id", "prompt_id", "step"), CLUSTERED)
 

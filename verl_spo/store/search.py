@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-from verl_spo.store import pgcopy
+from verl_spo.store.bulk import pgcopy
 from verl_spo.store.schema import prompt_search
 
 _WORD = re.compile(r"[^\W_]+")

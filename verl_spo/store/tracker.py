@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, select
 
 from verl_spo.store import bulk
-from verl_spo.store.records import FloatArray, IntArray, TrackerRows
+from verl_spo.store.records import FloatArray, IntArray, TrackerRows, array_fields
 from verl_spo.store.schema import InitScore, Prompt, TrackerState, table_of
 
 _TABLE = table_of(TrackerState)
-_STATE = ("alpha", "beta", "z", "visits", "last_step")
+STATE = [name for name in array_fields(TrackerRows) if name != "slots"]
+"""Columns that are the tracker's state; the others of the table follow from them."""
+
 _TINY = 1e-300
 
 
@@ -46,7 +48,7 @@ class TrackerSnapshot:
 
 def columns(ids: IntArray, rows: TrackerRows) -> dict[str, NDArray[Any]]:
     """What the table keeps of tracker rows; `ids` (n,) are those of their prompts."""
-    state = {name: getattr(rows, name) for name in _STATE}
+    state = {name: getattr(rows, name) for name in STATE}
     evidence = state["alpha"] + state["beta"]
     value = state["alpha"] / evidence
     log_evidence = np.log(evidence) + state["z"]
@@ -70,10 +72,10 @@ def replace(connection: Connection, run_id: int, ids: IntArray, rows: TrackerRow
         bulk.insert_columns(connection, _TABLE, {"run_id": run, **columns(ids, rows)})
         return
     differs = np.zeros(len(ids), dtype=bool)
-    for name in _STATE:
+    for name in STATE:
         differs[order] |= present[name] != getattr(rows, name)[order]
     if differs.any():
-        changed = TrackerRows(*(getattr(rows, name)[differs] for name in ("slots", *_STATE)))
+        changed = TrackerRows(*(getattr(rows, name)[differs] for name in ("slots", *STATE)))
         update(connection, run_id, ids[differs], changed)
 
 
@@ -85,7 +87,7 @@ def read(connection: Connection, run_id: int, clock: float) -> TrackerSnapshot:
     digests = prompts["digest"][order][np.searchsorted(prompts["id"][order], rows["prompt_id"])]
     scored = bulk.read_columns(connection, select(InitScore.prompt_id).where(InitScore.run_id == run_id))
     known = (rows["visits"] > 0) | np.isin(rows["prompt_id"], scored["prompt_id"])
-    return TrackerSnapshot(digests, clock, known, **{name: rows[name] for name in _STATE})
+    return TrackerSnapshot(digests, clock, known, **{name: rows[name] for name in STATE})
 
 
 def _digests(connection: Connection, ids: IntArray) -> dict[str, NDArray[Any]]:
@@ -98,7 +100,7 @@ def _digests(connection: Connection, ids: IntArray) -> dict[str, NDArray[Any]]:
 
 def _read(connection: Connection, run_id: int) -> dict[str, NDArray[Any]]:
     query = (
-        select(*(_TABLE.c[name] for name in ("prompt_id", *_STATE)))
+        select(*(_TABLE.c[name] for name in ("prompt_id", *STATE)))
         .where(TrackerState.run_id == run_id)
         .order_by(TrackerState.prompt_id)
     )

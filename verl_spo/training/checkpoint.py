@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,8 +16,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from verl_spo.errors import CheckpointError
+from verl_spo.store.records import Parent
 
-FORMAT = 1
+FORMAT = 3
 FOLDER = "spo"
 # verl's part of a checkpoint that `prune` looks for.
 WEIGHTS = "actor"
@@ -31,21 +32,22 @@ class Identity:
         run_uid: The run's identity in the store.
         run_name: `trainer.project_name/trainer.experiment_name`.
         pool: Fingerprint of the prompt pool, hex.
+        parent: Where the run branched from, None if it began by itself.
     """
 
     run_uid: str
     run_name: str
     pool: str
+    parent: Parent | None = None
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint's SPO state, as read."""
+    """A checkpoint's SPO state: numpy arrays, and values that JSON can hold, by name (core/spo.py)."""
 
     identity: Identity
     step: int
-    arrays: Mapping[str, np.ndarray]
-    values: Mapping[str, Any]
+    state: Mapping[str, Any]
 
 
 def save(step_folder: Path, checkpoint: Checkpoint) -> None:
@@ -53,28 +55,31 @@ def save(step_folder: Path, checkpoint: Checkpoint) -> None:
     target, unfinished = step_folder / FOLDER, step_folder / f".{FOLDER}.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    _write(unfinished / "arrays.npz", lambda file: np.savez(file, allow_pickle=False, **checkpoint.arrays))
-    document = {"format": FORMAT, "step": checkpoint.step, **vars(checkpoint.identity), "values": checkpoint.values}
+    arrays: dict[str, Any] = {name: value for name, value in checkpoint.state.items() if isinstance(value, np.ndarray)}
+    values = {name: value for name, value in checkpoint.state.items() if name not in arrays}
+    _write(unfinished / "arrays.npz", lambda file: np.savez(file, **arrays))
+    document = {"format": FORMAT, "step": checkpoint.step, **asdict(checkpoint.identity), "values": values}
     _write(unfinished / "state.json", lambda file: file.write(json.dumps(document).encode()))
     shutil.rmtree(target, ignore_errors=True)
     unfinished.rename(target)
 
 
-def load(step_folder: Path, run_name: str) -> Checkpoint:
-    """Read `step_folder/spo`.
+def load(step_folder: Path, run_name: str, branches: bool = False) -> Checkpoint:
+    """Read `step_folder/spo`, the checkpoint of this run or, if it `branches`, of another one.
 
     Raises:
-        CheckpointError: It is missing, torn, of another run or of another format.
+        CheckpointError: It is missing, torn, of the wrong run or of another format.
     """
     folder = step_folder / FOLDER
-    document = check(step_folder, run_name)
+    document = check(step_folder, run_name, branches)
     with _torn(folder), np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
         contents = {name: arrays[name] for name in arrays.files}
-    identity = Identity(document["run_uid"], document["run_name"], document["pool"])
-    return Checkpoint(identity, document["step"], contents, document["values"])
+    parent = Parent(**document["parent"]) if document.get("parent") else None
+    identity = Identity(document["run_uid"], document["run_name"], document["pool"], parent)
+    return Checkpoint(identity, document["step"], {**contents, **document["values"]})
 
 
-def check(step_folder: Path, run_name: str) -> dict[str, Any]:
+def check(step_folder: Path, run_name: str, branches: bool = False) -> dict[str, Any]:
     """Make sure that `load` can be asked, without reading the arrays.
 
     Returns:
@@ -100,13 +105,32 @@ def check(step_folder: Path, run_name: str) -> dict[str, Any]:
             f"{folder}: format {document.get('format')!r}, this version of verl-spo reads {FORMAT}; "
             "resume with the version that wrote it"
         )
-    if document["run_name"] != run_name:
+    if branches and document["run_name"] == run_name:
+        raise CheckpointError(
+            f"{folder}: belongs to this very run, {run_name!r}, which cannot branch from itself; set another "
+            "trainer.experiment_name, or resume with trainer.resume_mode=resume_path"
+        )
+    if not branches and document["run_name"] != run_name:
         raise CheckpointError(
             f"{folder}: belongs to run {document['run_name']!r}, but this run is {run_name!r}; set "
-            "trainer.project_name and trainer.experiment_name to the former, trainer.default_local_dir to another "
-            "folder, or trainer.resume_mode=disable"
+            "trainer.project_name and trainer.experiment_name to the former, or trainer.default_local_dir to another "
+            "folder; a run of another name begins from it with spo.branch_from, in a trainer.default_local_dir of its "
+            "own"
         )
     return document
+
+
+def owner(step_folder: Path) -> str | None:
+    """The name of the run whose state lies in a checkpoint; None if there is none.
+
+    Raises:
+        CheckpointError: It is torn.
+    """
+    folder = step_folder / FOLDER
+    if not (folder / "state.json").is_file():
+        return None
+    with _torn(folder):
+        return str(json.loads((folder / "state.json").read_text())["run_name"])
 
 
 def prune(root: Path, step: int) -> None:

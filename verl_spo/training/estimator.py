@@ -1,10 +1,10 @@
 """The advantage estimator `algorithm.adv_estimator=spo`.
 
-verl calls an estimator with rewards and masks only (verl/trainer/ppo/ray_trainer.py:246). SPO's baseline is the
-session's, so the trainer computes one advantage a trajectory and lays them out here for the length of verl's call.
+verl calls an estimator with rewards and masks only (verl/trainer/ppo/ray_trainer.py:246). SPO's baselines are frozen
+at dispatch and kept by the trainer, so that the trainer says here, before verl's call, how advantages come from these.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
@@ -15,18 +15,21 @@ import torch
 
 from verl_spo.errors import PluginError
 
+Compute = Callable[[torch.Tensor, torch.Tensor], Mapping[str, float]]
+"""From rewards and response mask, (rows, tokens) each, to the advantage of each trajectory by its uid."""
+
 NAME = "spo"
-_advantages: ContextVar[Mapping[str, float] | None] = ContextVar("spo_advantages", default=None)
+_compute: ContextVar[Compute | None] = ContextVar("spo_advantages", default=None)
 
 
 @contextmanager
-def laid_out(advantages: Mapping[str, float]) -> Iterator[None]:
-    """Advantages by uid, for the estimator calls inside the block."""
-    token = _advantages.set(advantages)
+def computing(compute: Compute) -> Iterator[None]:
+    """Where advantages come from in the estimator calls inside the block."""
+    token = _compute.set(compute)
     try:
         yield
     finally:
-        _advantages.reset(token)
+        _compute.reset(token)
 
 
 def spo_advantage(
@@ -35,10 +38,10 @@ def spo_advantage(
     """Broadcast each trajectory's advantage to the tokens that the model generated ([SPO] section 4).
 
     Args:
-        token_level_rewards: (rows, tokens); only its dtype and device count.
+        token_level_rewards: (rows, tokens).
         response_mask: (rows, tokens), 1 for a token that the model generated.
-        index: (rows,), the uid of each row's trajectory. Rows of one session share a uid; padding rows have one that
-            was never dispatched, and get 0.
+        index: (rows,), the uid of each row's trajectory. Rows of one session share a uid; those without an advantage
+            get 0: padding rows, whose uid was never dispatched, and sessions without a generated token.
 
     Returns:
         advantages and returns, the same tensor, (rows, tokens).
@@ -46,12 +49,13 @@ def spo_advantage(
     Raises:
         PluginError: Called by a trainer that is not SPO's.
     """
-    advantages = _advantages.get()
-    if advantages is None:
+    compute = _compute.get()
+    if compute is None:
         raise PluginError(
             "algorithm.adv_estimator=spo needs SPO's trainer, which keeps the baselines: set "
             "trainer.v1.trainer_mode=spo_sync (or spo_colocate_async, spo_separate_async)"
         )
+    advantages = compute(token_level_rewards, response_mask)
     per_row = torch.tensor([advantages.get(uid, 0.0) for uid in index], dtype=token_level_rewards.dtype)
     per_token = per_row.to(response_mask.device).unsqueeze(-1) * response_mask
     return per_token, per_token

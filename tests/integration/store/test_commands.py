@@ -16,10 +16,12 @@ from tests.support.stores import BATCH, POOL, Training, info, pool, start, train
 from verl_spo.cli.main import app
 from verl_spo.cli.terminal import printable
 from verl_spo.errors import SchemaError, StoreError
-from verl_spo.store.engine import open_engine, writing
-from verl_spo.store.records import PromptRecord
+from verl_spo.store.database.connections import open_engine, writing
+from verl_spo.store.database.urls import describe, parse
+from verl_spo.store.records import Parent, PromptRecord
+from verl_spo.store.runs import starts
+from verl_spo.store.runs.status import Status
 from verl_spo.store.schema import HEAD
-from verl_spo.store.urls import describe, parse
 
 CHANGING = [
     ["runs", "rename", "a", "b"],
@@ -69,6 +71,29 @@ def test_runs_are_listed_and_shown(training: Training) -> None:
     assert "0.9.1" in output("runs", "show", "demo/spo")
 
 
+def test_a_run_that_branched_names_its_parent(training: Training, database_url: str) -> None:
+    parent = Parent("a" * 32, "demo/spo", 10)
+    start(database_url, training, info("demo/branch", "b" * 32, parent=parent)).close(Status.FINISHED)
+    branch, before = document("runs", "list")
+    assert (branch["parent_uid"], branch["parent_name"], branch["parent_step"]) == ("a" * 32, "demo/spo", 10)
+    assert (before["parent_uid"], before["parent_name"], before["parent_step"]) == (None, None, None)
+    assert document("runs", "show", "demo/branch")["run"] == branch
+    assert re.search(r"branched from +│ demo/spo, step 10", output("runs", "show", "demo/branch"))
+    assert "branched" not in output("runs", "show", "demo/spo")
+
+
+def test_a_run_that_starts_is_shown_with_its_phase_and_one_that_failed_with_its_error(
+    training: Training, database_url: str
+) -> None:
+    engine = open_engine(database_url)
+    starts.begin(engine, "demo/new", "elsewhere:1:2:3:4", "loading the model")
+    assert "starting: loading the model" in output("runs", "show", "demo/new")
+    assert "starting" in output("runs", "list")
+    starts.end(engine, "demo/new", "elsewhere:1:2:3:4", "RewardError: no model\nraised in TaskRunnerV1")
+    assert "\nRewardError: no model\nraised in TaskRunnerV1\n" in output("runs", "show", "demo/new")
+    assert document("runs", "show", "demo/new")["run"]["status"] == "failed"
+
+
 def test_runs_are_tagged_renamed_and_deleted(training: Training) -> None:
     assert output("runs", "tag", "demo/spo", "good", "first") == "demo/spo: first, good\n"
     assert output("runs", "tag", "demo/spo", "--remove", "first") == "demo/spo: good\n"
@@ -109,7 +134,7 @@ def test_what_a_data_set_says_does_not_steer_the_terminal(database_url: str) -> 
     training = Training(size=1)
     hostile = "\x1b[31mred\x1b[0m [bold]x[/] \x07"
     prompts = [PromptRecord(b"0" * 16, hostile, [{"role": "user", "content": hostile}], hostile)]
-    open_writer(StoreConfig(url=database_url), info(), prompts, training.rows(), None).close("finished")
+    open_writer(StoreConfig(url=database_url), info(), prompts, training.rows(), None).close(Status.FINISHED)
     shown = output("prompts", "stale", "demo/spo")
     assert "\x1b" not in shown
     assert "\x07" not in shown
@@ -182,7 +207,7 @@ def test_what_a_file_is_called_does_not_steer_the_terminal(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("verl_spo.training.plugin_check.check", lambda: None)
-    monkeypatch.setattr("verl_spo.training.registrations.check", lambda: None)
+    monkeypatch.setattr("verl_spo.training.plugin_check.check_registrations", lambda: None)
     for place in (f"{tmp_path}/{name}.db", f"{tmp_path}/{name}/none.db"):
         shown = invoke("doctor", "--db", f"sqlite:///{place}").output
         assert printable(name).rstrip() in shown
@@ -344,4 +369,4 @@ def test_a_live_run_is_not_deleted(database_url: str) -> None:
     writer = start(database_url, Training())
     error = invoke("runs", "delete", "demo/spo", "--yes").exception
     assert "writes it" in str(error)
-    writer.close("finished")
+    writer.close(Status.FINISHED)

@@ -7,10 +7,18 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from tests.support.crashing import BEGAN, begin, begin_together, restore
+from tests.support.crashing import (
+    BEGAN,
+    CHECKPOINT_EVERY,
+    begin,
+    begin_together,
+    checkpoint_without_database,
+    restore,
+    train,
+)
 from tests.support.stores import BATCH, POOL, Training, pool
 from verl_spo.store import open_reader, queries
-from verl_spo.store.engine import open_engine
+from verl_spo.store.database.connections import open_engine
 
 KILLS = 50
 STEPS = 20
@@ -33,14 +41,35 @@ def test_a_run_survives_being_killed_fifty_times(database_url: str, tmp_path: Pa
     _check_tracker(database_url, _undisturbed(steps))
 
 
+@pytest.mark.parametrize(("stage", "declared"), [("settled", 1), ("declared", 2), ("secured", 2)])
+def test_a_run_is_killed_at_a_checkpoint_while_the_database_is_away(
+    database_url: str, tmp_path: Path, stage: str, declared: int
+) -> None:
+    child, told = begin(checkpoint_without_database, database_url, tmp_path)
+    while told.recv() != stage:
+        told.send("go on")
+    child.kill()
+    child.join()
+    _check_integrity(database_url)
+    assert restore(tmp_path).step == declared * CHECKPOINT_EVERY
+    assert len(list(tmp_path.glob("*.spool"))) == 1
+    with open_reader(database_url) as reader:
+        assert queries.run(reader, "demo/spo").run.last_step == CHECKPOINT_EVERY
+    steps = restore(tmp_path).step + 3
+    _train_through(database_url, tmp_path, steps)
+    _check_history(database_url)
+    _check_tracker(database_url, _undisturbed(steps))
+    assert list(tmp_path.glob("*.spool*")) == []
+
+
 def _train_through(url: str, folder: Path, steps: int) -> None:
-    child, _ = begin(url, folder, steps)
+    child, _ = begin(train, url, folder, steps)
     child.join()
     assert child.exitcode == 0
 
 
 def _kill(url: str, folder: Path, steps: int, after: int) -> None:
-    child, report = begin(url, folder, steps)
+    child, report = begin(train, url, folder, steps)
     for _ in range(after + 1):
         report.recv()
     child.kill()

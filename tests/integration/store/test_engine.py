@@ -7,7 +7,7 @@ from tests.support.databases import PostgresServer, migrate
 from tests.support.stores import info, trained
 from verl_spo.errors import StoreError
 from verl_spo.store import open_reader, queries
-from verl_spo.store.engine import open_engine, open_reading_engine
+from verl_spo.store.database.connections import open_engine, open_reading_engine
 
 OPTIONS = "&options=-csearch_path%3Dspo&application_name=mine&connect_timeout=3"
 

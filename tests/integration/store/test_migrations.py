@@ -12,12 +12,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from tests.support.databases import migrate
-from tests.support.stores import trained
+from tests.support.stores import Training, info, start, trained
 from verl_spo.errors import SchemaError, StoreError
-from verl_spo.store import open_reader, queries, versions
-from verl_spo.store.engine import check_writable, open_engine, writable_engine
+from verl_spo.store import open_reader, queries
+from verl_spo.store.database import schema_version
+from verl_spo.store.database.connections import check_writable, open_engine, writable_engine
+from verl_spo.store.database.urls import parse
+from verl_spo.store.records import Parent
+from verl_spo.store.runs.status import Status
 from verl_spo.store.schema import HEAD, REVISIONS, Base
-from verl_spo.store.urls import parse
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -55,14 +58,62 @@ def test_up_down_and_up_again_with_data(empty_url: str) -> None:
     migrate(empty_url)
     trained(empty_url, steps=3, texts=True)
     with connect(empty_url) as connection:
-        versions.downgrade(connection, "base")
+        schema_version.downgrade(connection, "base")
         left = set(inspect(connection).get_table_names()) - {"alembic_version"}
         assert left == set()
         connection.rollback()
-        versions.upgrade(connection)
+        schema_version.upgrade(connection)
     training = trained(empty_url, steps=2)
     with open_reader(empty_url) as reader:
         assert queries.run(reader, "demo/spo").run.last_step == training.step
+
+
+def test_the_second_revision_renames_columns_and_keeps_what_is_in_them(empty_url: str) -> None:
+    migrate(empty_url)
+    trained(empty_url, steps=3)
+    now = "SELECT run, step, seq, policy_change, uid, superseded FROM observation_history ORDER BY step, seq"
+    with connect(empty_url) as connection:
+        before = connection.execute(text(now)).all()
+        connection.rollback()
+        schema_version.downgrade(connection, "0001")
+        former = now.replace("policy_change, uid", "drift, session")
+        assert connection.execute(text(former)).all() == before
+        connection.rollback()
+        schema_version.upgrade(connection)
+        assert connection.execute(text(now)).all() == before
+    assert any(row.policy_change is not None for row in before)
+    assert len({row.uid for row in before}) == len(before) > 0
+
+
+def test_the_third_revision_adds_parents_and_keeps_the_runs(empty_url: str) -> None:
+    migrate(empty_url)
+    trained(empty_url, steps=3)
+    branched = info("demo/branch", "b" * 32, parent=Parent("a" * 32, "demo/spo", 3))
+    start(empty_url, Training(), branched).close(Status.FINISHED)
+    now = "SELECT name, parent_uid, parent_name, parent_step FROM runs ORDER BY name"
+    history = "SELECT run, step, seq, reward FROM observation_history ORDER BY step, seq"
+    with connect(empty_url) as connection:
+        before = connection.execute(text(history)).all()
+        assert connection.execute(text(now)).all() == [
+            ("demo/branch", "a" * 32, "demo/spo", 3),
+            ("demo/spo", None, None, None),
+        ]
+        connection.rollback()
+        schema_version.downgrade(connection, "0002")
+        assert not {"parent_uid", "parent_name", "parent_step"} & {
+            column["name"] for column in inspect(connection).get_columns("runs")
+        }
+        assert connection.execute(text("SELECT name, last_step FROM runs ORDER BY name")).all() == [
+            ("demo/branch", 3),
+            ("demo/spo", 3),
+        ]
+        connection.rollback()
+        schema_version.upgrade(connection)
+        assert connection.execute(text(now)).all() == [
+            ("demo/branch", None, None, None),
+            ("demo/spo", None, None, None),
+        ]
+        assert connection.execute(text(history)).all() == before
 
 
 def test_upgrading_what_is_up_to_date_changes_nothing(database_url: str) -> None:
@@ -102,7 +153,7 @@ def test_somebody_elses_sqlite_file_is_left_alone(tmp_path: Path) -> None:
 
 def test_an_older_schema_is_refused_with_the_remedy(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _set_revision(database_url, "0000")
-    monkeypatch.setattr(versions, "REVISIONS", ("0000", *REVISIONS))
+    monkeypatch.setattr(schema_version, "REVISIONS", ("0000", *REVISIONS))
     for opening in (open_engine, open_reader):
         with pytest.raises(SchemaError, match=f"schema is 0000, older than {HEAD}; run `verl-spo db upgrade`"):
             opening(database_url)
@@ -135,7 +186,7 @@ def test_reading_what_does_not_exist_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_migrations_are_found_from_any_folder(tmp_path: Path) -> None:
-    code = "from verl_spo.store.engine import check_writable; check_writable('sqlite:///here.db')"
+    code = "from verl_spo.store.database.connections import check_writable; check_writable('sqlite:///here.db')"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert (tmp_path / "here.db").is_file()
 

@@ -11,6 +11,7 @@ from tests.support.stores import BATCH, Training, start
 from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.queries import SORTS, Cursor, PromptFilter
 from verl_spo.store.records import EvaluationRecord, InitScores
+from verl_spo.store.runs.status import Status
 
 FILTERS = [
     PromptFilter(),
@@ -79,7 +80,7 @@ def reader(database_url: str) -> Iterator[Reader]:
     for _ in range(6):
         writer.submit(training.advance(texts=True))
     writer.evaluate(EvaluationRecord(1, "AIME 24", "avg@32", 0.5, 960))
-    writer.close("finished")
+    writer.close(Status.FINISHED)
     with open_reader(database_url) as opened:
         yield opened
 

@@ -12,10 +12,12 @@ from sqlalchemy.exc import DBAPIError
 from tests.support.stores import BATCH, POOL, Training, info, pool, start, trained, writing
 from verl_spo.config import StoreConfig
 from verl_spo.errors import StoreError
-from verl_spo.store import Reader, open_reader, open_writer, ownership, queries
-from verl_spo.store.engine import open_engine
+from verl_spo.store import Reader, open_reader, open_writer, queries
+from verl_spo.store.database.connections import open_engine
 from verl_spo.store.queries import SORTS, Cursor, PromptFilter, PromptRow
 from verl_spo.store.records import PromptRecord, TrackerRows
+from verl_spo.store.runs import owners
+from verl_spo.store.runs.status import Status
 from verl_spo.store.schema import Base
 
 
@@ -71,13 +73,13 @@ def test_rewards_at_some_steps_are_those_that_count(database_url: str, reader: R
 def test_a_run_that_gives_no_sign_of_life_is_lost(database_url: str, reader: Reader) -> None:
     writer = start(database_url, Training(), run=info("other/spo", "b" * 32))
     assert queries.run(reader, "other/spo").run.status == "running"
-    writer.close("stopped")
+    writer.close(Status.STOPPED)
     runs = Base.metadata.tables["runs"]
     with open_engine(database_url).begin() as connection:
         connection.execute(
             runs.update()
             .where(runs.c.name == "other/spo")
-            .values(status="running", heartbeat_at=runs.c.heartbeat_at - 2 * ownership.LEASE_S)
+            .values(status="running", heartbeat_at=runs.c.heartbeat_at - 2 * owners.LEASE_S)
         )
     assert queries.run(reader, "other/spo").run.status == "lost"
 
@@ -232,7 +234,7 @@ def test_data_sources_are_listed_once(reader: Reader) -> None:
 def test_evidence_ages_with_the_runs_clock(database_url: str) -> None:
     training = Training()
     rows = dataclasses.replace(training.rows(), z=np.linspace(0, 1, POOL), alpha=np.full(POOL, 2.0))
-    open_writer(StoreConfig(url=database_url), info(), pool(), rows, None, clock=1.5).close("finished")
+    open_writer(StoreConfig(url=database_url), info(), pool(), rows, None, clock=1.5).close(Status.FINISHED)
     with open_reader(database_url) as reader:
         found = all_prompts(reader, sort="n_eff")
         expected = 2.5 * np.exp(np.linspace(0, 1, POOL) - 1.5)
@@ -260,7 +262,7 @@ def test_words_mean_the_same_on_both_databases(database_url: str) -> None:
     size = len(records)
     flat = np.zeros(size)
     rows = TrackerRows(np.arange(size), flat + 1, flat + 1, flat, flat.astype(int), flat.astype(int))
-    open_writer(StoreConfig(url=database_url), info(), records, rows, None).close("finished")
+    open_writer(StoreConfig(url=database_url), info(), records, rows, None).close(Status.FINISHED)
     with open_reader(database_url) as reader:
 
         def found(words: str) -> set[str]:
@@ -339,7 +341,7 @@ def test_hostile_names_are_only_names(database_url: str, name: str) -> None:
         None,
     )
     record = training.advance()
-    record.observations.session[:] = [name] * BATCH
+    record.observations.uid[:] = [name] * BATCH
     hostile = dataclasses.replace(
         record,
         metrics={name: 1.0},
@@ -347,7 +349,7 @@ def test_hostile_names_are_only_names(database_url: str, name: str) -> None:
         observations=dataclasses.replace(record.observations, prompt_text=[name] * BATCH, response_text=[name] * BATCH),
     )
     writer.submit(hostile)
-    writer.close("finished")
+    writer.close(Status.FINISHED)
     with open_reader(database_url) as reader:
         (run,) = queries.runs(reader)
         assert queries.run(reader, run.name).run.last_step == 1

@@ -8,6 +8,7 @@ from tests.support.crashing import processes
 from tests.support.stores import BATCH, Training, start
 from verl_spo.store import open_reader, queries
 from verl_spo.store.queries import Cursor
+from verl_spo.store.runs.status import Status
 
 READERS = 8
 STEPS = 300
@@ -61,7 +62,7 @@ def test_readers_and_the_writer_do_not_disturb_each_other(database_url: str) -> 
         for report in [report for report in waiting if report.poll()]:
             assert report.recv() == "in writing"
             waiting.remove(report)
-    writer.close("finished", timeout=120)
+    writer.close(Status.FINISHED, timeout=120)
     for child, report in readers:
         steps = report.recv()
         child.join()

@@ -16,8 +16,10 @@ from tests.support.stores import Training, info, start
 from tests.support.waiting import wait_until
 from verl_spo.cli.main import app
 from verl_spo.errors import DurabilityError, StoreError
-from verl_spo.store import open_reader, queries, sink
-from verl_spo.store.engine import check_writable, open_engine
+from verl_spo.store import open_reader, queries
+from verl_spo.store.database.connections import check_writable, open_engine
+from verl_spo.store.runs.status import Status
+from verl_spo.store.writing import delivery
 
 CANARY = "c4n@ry/p:w?d#1"
 
@@ -40,7 +42,7 @@ def assert_no_canary(*texts: object) -> None:
 def test_a_whole_run_shows_it_nowhere(
     secret_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sink, "RETRY_S", 0.05)
+    monkeypatch.setattr(delivery, "RETRY_S", 0.05)
     config = {
         "spo": {"store": {"url": secret_url}},
         "trainer": {"logger": ["console"], "api_key": CANARY, "nested": [{"password": CANARY}]},
@@ -51,7 +53,7 @@ def test_a_whole_run_shows_it_nowhere(
         training = Training()
         writer = start(secret_url, training, run=info(config=config, git={"remote": secret_url}))
         writer.submit(training.advance())
-        writer.close("finished")
+        writer.close(Status.FINISHED)
         with open_reader(secret_url) as reader:
             found = queries.run(reader, "demo/spo")
             with pytest.raises(StoreError) as missing:
@@ -95,7 +97,7 @@ def test_an_outage_shows_it_nowhere(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(sink, "RETRY_S", 0.05)
+    monkeypatch.setattr(delivery, "RETRY_S", 0.05)
     monkeypatch.setenv("VERL_SPO_SPOOL_DIR", str(tmp_path))
     training = Training()
     with caplog.at_level(logging.DEBUG):
@@ -103,11 +105,11 @@ def test_an_outage_shows_it_nowhere(
         postgres.execute("ALTER ROLE canary NOLOGIN")
         postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'canary'")
         writer.submit(training.advance())
-        wait_until(lambda: writer._sink.trouble, timeout=60)
+        wait_until(lambda: writer._delivery.trouble, timeout=60)
         with pytest.raises(DurabilityError) as caught:
             writer.flush(0.2)
         postgres.execute("ALTER ROLE canary LOGIN")
-        writer.close("finished", timeout=60)
+        writer.close(Status.FINISHED, timeout=60)
     for message in ("the database is away", "the database is back"):
         assert message in caplog.text
     assert_no_canary(caught.value, "".join(traceback.format_exception(caught.value)), caplog.text)
@@ -126,7 +128,7 @@ def test_a_record_that_cannot_be_written_shows_it_nowhere(secret_url: str, caplo
         with pytest.raises(StoreError) as again:
             writer.submit(training.advance())
         with pytest.raises(StoreError):
-            writer.close("failed")
+            writer.close(Status.FAILED)
     shown = "".join(traceback.format_exception(again.value))
     assert_no_canary(caught.value, again.value, shown, caplog.text)
 

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import Engine, select
 
 from tests.support.stores import POOL, Training, info, pool, start, trained, writing
-from verl_spo.data.scores import read_scores
 from verl_spo.errors import StoreError
 from verl_spo.store import open_reader, queries
-from verl_spo.store.admin import delete_run
-from verl_spo.store.engine import open_engine
-from verl_spo.store.records import EvaluationRecord, InitScores
+from verl_spo.store.database.connections import open_engine
+from verl_spo.store.records import EvaluationRecord, InitScores, Parent
+from verl_spo.store.runs.manage import delete_run
+from verl_spo.store.runs.status import Status
 from verl_spo.store.schema import (
     Attempt,
     Evaluation,
@@ -32,6 +32,7 @@ from verl_spo.store.schema import (
     table_of,
 )
 from verl_spo.store.transfer import FORMATS, export_run, formats, import_run, import_scores
+from verl_spo.store.transfer.scores import read_scores
 
 
 @pytest.fixture
@@ -45,15 +46,15 @@ def rich_url(database_url: str) -> str:
         writer.submit(training.advance(texts=True))
         writer.log(training.step, {"actor/nan": math.nan, "actor/inf": math.inf, 'naïve, "name"\n': -math.inf})
     writer.evaluate(EvaluationRecord(3, "AIME 24", "avg@32", math.nan, 960, low=0.1, details={"n": [1, None]}))
-    writer.close("failed")
+    writer.close(Status.FAILED)
     training.step = 4
     resumed = start(database_url, training, resume_step=4)
     record = training.advance(texts=True)
-    record.observations.session[0] = ""
+    record.observations.uid[0] = ""
     record.observations.prompt_text[0] = None
     record.observations.response_text[:2] = ["", 'a,"b"\r\n\0☃']
     resumed.submit(record)
-    resumed.close("finished")
+    resumed.close(Status.FINISHED)
     return database_url
 
 
@@ -107,6 +108,23 @@ def test_a_run_moves_to_another_database(
     with open_reader(other_url) as reader:
         page = queries.prompts(reader, 1, limit=POOL)
         assert {row.digest for row in page.rows} == {prompt.digest for prompt in pool()}
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_run_that_branched_comes_back_with_its_parent(database_url: str, file_format: str, tmp_path: Path) -> None:
+    training = trained(database_url, steps=3)
+    branched = info("demo/branch", "b" * 32, parent=Parent("a" * 32, "demo/spo", 3))
+    with writing(database_url, training, run=branched) as writer:
+        writer.submit(training.advance())
+    with open_reader(database_url) as reader:
+        export_run(reader, "demo/branch", tmp_path / "run", file_format)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["run"]["parent_name"] == "demo/spo"
+    engine = open_engine(database_url)
+    import_run(engine, tmp_path / "run", "copy")
+    assert contents(engine, "copy") == contents(engine, "demo/branch")
+    with open_reader(database_url) as reader:
+        run = queries.run(reader, "copy").run
+    assert (run.parent_uid, run.parent_name, run.parent_step, run.last_step) == ("a" * 32, "demo/spo", 3, 4)
 
 
 def test_a_run_that_is_being_imported_is_not_started(
@@ -171,7 +189,7 @@ def test_a_run_that_is_still_written_is_exported_as_one_moment_saw_it(database_u
     writer.flush()
     with open_reader(database_url) as reader:
         export_run(reader, "demo/spo", tmp_path / "run", "jsonl")
-    writer.close("finished")
+    writer.close(Status.FINISHED)
     engine = open_engine(database_url)
     import_run(engine, tmp_path / "run", "copy")
     with open_reader(database_url) as reader:
@@ -186,7 +204,7 @@ def test_a_run_that_was_imported_can_be_resumed(rich_url: str, tmp_path: Path) -
     training.step = 5
     writer = start(rich_url, training, run=info("copy"), resume_step=5)
     writer.submit(training.advance())
-    writer.close("finished")
+    writer.close(Status.FINISHED)
     with open_reader(rich_url) as reader:
         found = queries.run(reader, "copy")
     assert (found.run.last_step, found.run.attempt) == (6, 3)
@@ -245,9 +263,9 @@ def test_a_file_that_is_not_as_it_was_exported_is_refused(
     [
         (None, r"no run\.json in it"),
         ('{"version": 99}', "its version is 99"),
-        ('{"version": 1', r"run\.json: not JSON .*; export the run again"),
+        ('{"version": 3', r"run\.json: not JSON .*; export the run again"),
         ("[]", "its version is None"),
-        ('{"version": 1, "format": "csv"}', r"run\.json: is incomplete; export the run again"),
+        ('{"version": 3, "format": "csv"}', r"run\.json: is incomplete; export the run again"),
     ],
 )
 def test_a_folder_that_is_no_export_is_refused(

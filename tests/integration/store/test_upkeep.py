@@ -9,10 +9,12 @@ from sqlalchemy import Engine, func, select, update
 
 from tests.support.stores import BATCH, POOL, Training, info, start, trained, writing
 from verl_spo.errors import StoreError
-from verl_spo.store import admin, open_reader, queries, upkeep
-from verl_spo.store.engine import open_engine
+from verl_spo.store import open_reader, queries
+from verl_spo.store.database.connections import open_engine
+from verl_spo.store.runs import manage, upkeep
+from verl_spo.store.runs.status import Status
+from verl_spo.store.runs.upkeep import Policy
 from verl_spo.store.schema import Base, Run
-from verl_spo.store.upkeep import Policy
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def test_texts_of_old_steps_can_go(engine: Engine, database_url: str) -> None:
 def test_vacuuming_gives_space_back(sqlite_url: str) -> None:
     trained(sqlite_url, steps=200)
     engine = open_engine(sqlite_url)
-    admin.delete_run(engine, "demo/spo")
+    manage.delete_run(engine, "demo/spo")
     path = Path(engine.url.database or "")
     before = path.stat().st_size
     upkeep.vacuum(engine)
@@ -101,7 +103,7 @@ def test_vacuuming_postgres_is_possible(postgres_url: str) -> None:
 
 
 def test_deleting_a_run_leaves_the_others(engine: Engine, database_url: str) -> None:
-    admin.delete_run(engine, "demo/spo")
+    manage.delete_run(engine, "demo/spo")
     with open_reader(database_url) as reader:
         assert [run.name for run in queries.runs(reader)] == ["other"]
         assert len(queries.prompts(reader, 2, limit=POOL).rows) == POOL
@@ -113,24 +115,24 @@ def test_deleting_a_run_leaves_the_others(engine: Engine, database_url: str) -> 
 
 def test_deleting_many_rows_takes_several_transactions(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "_ROWS_A_TRANSACTION", 5)
-    admin.delete_run(engine, "demo/spo")
+    manage.delete_run(engine, "demo/spo")
     assert count(engine)["observations"] == 3 * BATCH
 
 
 def test_a_run_can_be_renamed(engine: Engine, database_url: str) -> None:
-    admin.rename(engine, "other", "better")
+    manage.rename(engine, "other", "better")
     with open_reader(database_url) as reader:
         assert {run.name for run in queries.runs(reader)} == {"demo/spo", "better"}
     for new, message in (("demo/spo", "another run has it"), (" ", "must not be empty")):
         with pytest.raises(StoreError, match=message):
-            admin.rename(engine, "better", new)
+            manage.rename(engine, "better", new)
     with pytest.raises(StoreError, match="run 'other': not in"):
-        admin.rename(engine, "other", "x")
+        manage.rename(engine, "other", "x")
 
 
 def test_tags_are_added_and_removed(engine: Engine, database_url: str) -> None:
-    assert admin.tag(engine, "other", ["good", "a\0b"], []) == ["a\ufffdb", "good"]
-    assert admin.tag(engine, "other", ["best"], ["good"]) == ["a\ufffdb", "best"]
+    assert manage.tag(engine, "other", ["good", "a\0b"], []) == ["a\ufffdb", "good"]
+    assert manage.tag(engine, "other", ["best"], ["good"]) == ["a\ufffdb", "best"]
     with open_reader(database_url) as reader:
         assert [run.name for run in queries.runs(reader, tag="best")] == ["other"]
 
@@ -139,10 +141,10 @@ def test_a_run_that_is_being_written_is_left_alone(database_url: str) -> None:
     training = Training()
     writer = start(database_url, training)
     engine = open_engine(database_url)
-    for change in (lambda: admin.delete_run(engine, "demo/spo"), lambda: admin.rename(engine, "demo/spo", "x")):
+    for change in (lambda: manage.delete_run(engine, "demo/spo"), lambda: manage.rename(engine, "demo/spo", "x")):
         with pytest.raises(StoreError, match="writes it"):
             change()
-    writer.close("finished")
+    writer.close(Status.FINISHED)
 
 
 def interrupted(engine: Engine, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
@@ -153,9 +155,9 @@ def interrupted(engine: Engine, monkeypatch: pytest.MonkeyPatch, meanwhile: Call
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(admin, "delete_in_parts", interrupt)
+        broken.setattr(manage, "delete_in_parts", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            admin.delete_run(engine, "demo/spo")
+            manage.delete_run(engine, "demo/spo")
 
 
 def test_a_run_that_is_being_deleted_is_not_started(
@@ -164,8 +166,8 @@ def test_a_run_that_is_being_deleted_is_not_started(
     def refused() -> None:
         for change in (
             lambda: start(database_url, Training()),
-            lambda: admin.rename(engine, "demo/spo", "x"),
-            lambda: admin.delete_run(engine, "demo/spo"),
+            lambda: manage.rename(engine, "demo/spo", "x"),
+            lambda: manage.delete_run(engine, "demo/spo"),
         ):
             with pytest.raises(StoreError, match=r"run 'demo/spo': process \d+ on .* deletes it"):
                 change()
@@ -174,7 +176,7 @@ def test_a_run_that_is_being_deleted_is_not_started(
     # Nobody deletes it any more: it can be deleted again, by the same process too.
     with open_reader(database_url) as reader:
         assert queries.run(reader, "demo/spo").run.status == "deleting"
-    admin.delete_run(engine, "demo/spo")
+    manage.delete_run(engine, "demo/spo")
     with open_reader(database_url) as reader:
         assert [run.name for run in queries.runs(reader)] == ["other"]
 
@@ -190,7 +192,7 @@ def test_a_deletion_that_lost_its_run_deletes_no_more(
             connection.execute(update(Run).where(Run.name == "demo/spo").values(owner="elsewhere:1:2:3:4"))
         take_in_parts(*arguments)
 
-    monkeypatch.setattr(admin, "delete_in_parts", lose)
+    monkeypatch.setattr(manage, "delete_in_parts", lose)
     with pytest.raises(StoreError, match="another process took it over"):
-        admin.delete_run(engine, "demo/spo")
+        manage.delete_run(engine, "demo/spo")
     assert count(engine) == before

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ from tests.support.stores import BATCH, POOL, Training, info, pool, start, train
 from verl_spo.config import StoreConfig
 from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, open_writer, queries
-from verl_spo.store.engine import open_engine
-from verl_spo.store.records import EvaluationRecord, InitScores
+from verl_spo.store.database.connections import open_engine
+from verl_spo.store.records import EvaluationRecord, InitScores, Parent
+from verl_spo.store.runs.status import Status
 from verl_spo.store.schema import Base, Evaluation, Observation, Prompt
 
 
 def assert_tracker(reader: Reader, training: Training, name: str = "demo/spo") -> None:
-    """The database has the session's tracker, to the last bit."""
+    """The database has the training's tracker, to the last bit."""
     stored = queries.tracker(reader, queries.run(reader, name).run.id)
     slots = {prompt.digest: slot for slot, prompt in enumerate(pool(training.tracker.size))}
     order = [slots[bytes(digest)] for digest in stored.digests]
@@ -59,8 +61,8 @@ def test_an_observation_keeps_what_it_was_given(database_url: str) -> None:
             assert (row.reward, row.baseline) == (given.reward[place], given.baseline[place])
             assert (row.advantage, row.rho) == (given.advantage[place], given.rho[place])
             assert (row.alpha, row.beta) == (given.alpha[place], given.beta[place])
-            assert row.drift is None
-            assert (row.session, row.response_length) == (given.session[place], given.response_length[place])
+            assert row.policy_change is None
+            assert (row.uid, row.response_length) == (given.uid[place], given.response_length[place])
 
 
 def test_records_do_not_change_with_the_arrays_they_were_made_of(database_url: str) -> None:
@@ -89,7 +91,7 @@ def test_resuming_supersedes_what_lies_beyond_the_checkpoint(database_url: str) 
     first = start(database_url, training, resume_step=3)
     for _ in range(4):
         first.submit(training.advance())
-    first.close("failed")
+    first.close(Status.FAILED)
 
     resumed = Training()
     resumed.step = 3
@@ -117,7 +119,7 @@ def test_resuming_supersedes_what_lies_beyond_the_checkpoint(database_url: str) 
 def test_going_back_twice_keeps_what_both_kept(database_url: str) -> None:
     training = trained(database_url, steps=6)
     for resume_step in (5, 2, 4):
-        start(database_url, training, resume_step=resume_step).close("stopped")
+        start(database_url, training, resume_step=resume_step).close(Status.STOPPED)
     with open_reader(database_url) as reader:
         assert [attempt.kept_through for attempt in queries.run(reader, "demo/spo").attempts] == [2, 2, 4, None]
         assert live_steps(reader) == sorted([1, 2] * BATCH)
@@ -154,6 +156,63 @@ def test_beginning_anew_on_other_data_replaces_the_pool(database_url: str) -> No
     with open_reader(database_url) as reader:
         assert queries.run(reader, "demo/spo").run.pool_size == 10
         assert_tracker(reader, smaller)
+
+
+BRANCH = info("demo/branch", "b" * 32, parent=Parent("a" * 32, "demo/spo", 4))
+
+
+def branch(url: str, training: Training, steps: int, **options: Any) -> None:
+    """A run of its own that goes on where the training stands."""
+    with writing(url, training, run=BRANCH, **options) as writer:
+        for _ in range(steps):
+            writer.submit(training.advance())
+
+
+def test_a_run_that_branches_goes_on_with_the_parents_tracker_and_a_history_of_its_own(database_url: str) -> None:
+    training = trained(database_url, steps=4)
+    inherited = training.rows()
+    start(database_url, training, run=BRANCH).close(Status.FAILED)
+    with open_reader(database_url) as reader:
+        run = queries.run(reader, "demo/branch").run
+        assert (run.parent_uid, run.parent_name, run.parent_step) == ("a" * 32, "demo/spo", 4)
+        assert (run.last_step, run.begins_after, run.uid) == (4, 4, "b" * 32)
+        assert_tracker(reader, training, "demo/branch")
+        assert live_steps(reader, "demo/branch") == []
+    # The first attempt ended before there was a checkpoint: the run branches anew.
+    branch(database_url, training, steps=3)
+    with open_reader(database_url) as reader:
+        run = queries.run(reader, "demo/branch")
+        assert (run.run.last_step, run.run.attempt) == (7, 2)
+        assert [attempt.resumed_from for attempt in run.attempts] == [None, None]
+        assert_tracker(reader, training, "demo/branch")
+        assert live_steps(reader, "demo/branch") == sorted([5, 6, 7] * BATCH)
+        assert [row.step for row in queries.step_summaries(reader, run.run.id)] == [5, 6, 7]
+        assert queries.rewards_at(reader, run.run.id, range(1, 8))[0][0] == 5
+        assert queries.metric_series(reader, [run.run.id], ["spo/reward"]).series[0].steps.tolist() == [5, 6, 7]
+        # The parent is as it was.
+        assert live_steps(reader) == sorted([1, 2, 3, 4] * BATCH)
+        before = queries.tracker(reader, queries.run(reader, "demo/spo").run.id)
+        assert before.visits.sum() == inherited.visits.sum()
+
+
+def test_a_run_that_branched_resumes_as_itself_and_keeps_its_parent(database_url: str) -> None:
+    training = trained(database_url, steps=4)
+    branch(database_url, training, steps=2)
+    branch(database_url, training, steps=1, resume_step=6)
+    with open_reader(database_url) as reader:
+        found = queries.run(reader, "demo/branch")
+        assert [(attempt.resumed_from, attempt.kept_through) for attempt in found.attempts] == [(None, 6), (6, None)]
+        assert (found.run.parent_step, found.run.last_step) == (4, 7)
+        assert live_steps(reader, "demo/branch") == sorted([5, 6, 7] * BATCH)
+
+
+def test_a_run_of_that_name_that_begins_by_itself_has_no_parent(database_url: str) -> None:
+    branch(database_url, trained(database_url, steps=4), steps=2)
+    trained(database_url, steps=1, run=replace(BRANCH, uid="c" * 32, parent=None))
+    with open_reader(database_url) as reader:
+        run = queries.run(reader, "demo/branch").run
+        assert (run.parent_uid, run.parent_name, run.parent_step, run.last_step) == (None, None, None, 1)
+        assert live_steps(reader, "demo/branch") == [1] * BATCH
 
 
 def test_a_checkpoint_of_another_run_is_refused(database_url: str) -> None:
@@ -214,7 +273,7 @@ def test_what_is_not_a_number_is_stored_alike_by_both_databases(database_url: st
     record = training.advance()
     writer.submit(replace(record, summary={**record.summary, "odd": odd}))
     writer.evaluate(EvaluationRecord(1, "AIME 24", "avg@32", math.nan, 960, low=math.nan, high=math.nan, details=odd))
-    writer.close("finished")
+    writer.close(Status.FINISHED)
     with open_reader(database_url) as reader:
         found = queries.run(reader, "demo/spo").attempts[0]
         assert (found.config, found.git) == (null, null)
@@ -279,8 +338,8 @@ def test_an_empty_step_is_a_step(database_url: str) -> None:
 def test_closing_twice_is_harmless_and_writing_afterwards_is_not(database_url: str) -> None:
     training = Training()
     writer = start(database_url, training)
-    writer.close("stopped")
-    writer.close("finished")
+    writer.close(Status.STOPPED)
+    writer.close(Status.FINISHED)
     with pytest.raises(StoreError, match="closed"):
         writer.submit(training.advance())
     with open_reader(database_url) as reader:
@@ -298,7 +357,7 @@ def test_a_record_that_cannot_be_written_stops_training(database_url: str) -> No
     with pytest.raises(StoreError, match="observations"):
         writer.submit(training.advance())
     with pytest.raises(StoreError):
-        writer.close("failed")
+        writer.close(Status.FAILED)
 
 
 def test_another_writer_that_took_the_run_over_is_noticed(database_url: str) -> None:
@@ -310,6 +369,6 @@ def test_another_writer_that_took_the_run_over_is_noticed(database_url: str) -> 
     with pytest.raises(StoreError, match="took it over"):
         writer.flush()
     with pytest.raises(StoreError):
-        writer.close("failed")
+        writer.close(Status.FAILED)
     with open_engine(database_url).connect() as connection:
         assert connection.execute(select(Observation.step)).all() == []

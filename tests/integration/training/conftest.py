@@ -8,35 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import small
 from tests.support.killing import marked_processes
-from verl_spo.data.arithmetic import make_prompt_set, write_prompt_set
-from verl_spo.data.recipe import Recipe
-from verl_spo.data.tiny_model import make_tiny_model
-from verl_spo.training.processes import remove_left, segments
-
-RECIPE = "cpu/arithmetic_spo"
-SMALL = (
-    "data.train_batch_size=16",
-    "actor_rollout_ref.actor.ppo_mini_batch_size=8",
-    "trainer.test_freq=-1",
-    "trainer.val_before_train=False",
-)
+from verl_spo.demo.arithmetic import make_prompt_set, write_prompt_set
+from verl_spo.demo.recipe import Recipe
+from verl_spo.demo.tiny_model import make_tiny_model
+from verl_spo.launching.processes import orphans, remove_left, segments
 
 
 @pytest.fixture(scope="session")
 def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prompt set and a model that gets some answers right."""
+    """A prompt set and a model that gets some answers right, also in the hands of two tensor-parallel ranks."""
     folder = tmp_path_factory.mktemp("assets")
     prompts = make_prompt_set(train=64, validation=16)
     write_prompt_set(prompts, folder / "data")
-    make_tiny_model(prompts, Recipe(steps=400)).save(folder / "model")
+    make_tiny_model(prompts, Recipe(steps=400, vocabulary_multiple=8)).save(folder / "model")
+    (folder / "model-parallel").symlink_to("model")
     return folder
 
 
 @pytest.fixture
 def run_dir(assets: Path, tmp_path: Path) -> Path:
     """A demo folder of the test's own."""
-    for name in ("data", "model"):
+    for name in ("data", "model", "model-parallel"):
         (tmp_path / name).symlink_to(assets / name)
     return tmp_path
 
@@ -50,10 +44,10 @@ def start(run_dir: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     before = segments()
 
     def begin(
-        name: str, *overrides: str, command: str = "train", recipe: str = RECIPE, **environment: str
+        name: str, *overrides: str, command: str = "train", recipe: str = small.RECIPE, **environment: str
     ) -> subprocess.Popen[str]:
         arguments = [sys.executable, "-m", "verl_spo", command, recipe, f"demo_dir={run_dir}"]
-        arguments += [f"trainer.experiment_name={name}", *SMALL, *overrides]
+        arguments += [f"trainer.experiment_name={name}", *small.OVERRIDES, *overrides]
         with (run_dir / f"{name}.log").open("a") as log:
             return subprocess.Popen(arguments, env={**os.environ, **environment}, stdout=log, stderr=log, text=True)
 
@@ -70,7 +64,7 @@ def train(start: Callable[..., subprocess.Popen[str]], run_dir: Path) -> Callabl
         status = start(name, *overrides, **environment).wait(timeout=400)
         if expect is not None:
             assert status == expect, (run_dir / f"{name}.log").read_text()[-4000:]
-        assert segments() <= before
+        assert not orphans(segments() - before)
         assert marked_processes() <= others
         return status
 

@@ -3,22 +3,23 @@
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.support.killing import kill_when, last_step, saved_step
-from verl_spo.config import SPOConfig
-from verl_spo.core.tracker import ValueTracker
+from verl_spo import SPO, SPOConfig
 from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.queries import ObservationRow
 from verl_spo.training import checkpoint
 from verl_spo.training.checkpoint import Checkpoint
-from verl_spo.training.session import Outcomes, Session
 
 pytestmark = pytest.mark.verl
 
 RUN, BATCH, POOL = "arithmetic/run", 16, 64
+# Of a step's batch, in `spo_separate_async`.
+PARTS = 2
 
 
 def saved(run_dir: Path, step: int) -> Checkpoint:
@@ -36,34 +37,49 @@ def observed(reader: Reader, run_id: int) -> list[ObservationRow]:
     return sorted(rows, key=lambda row: (row.step, row.seq))
 
 
-def outcomes(rows: list[ObservationRow]) -> Outcomes:
-    columns = {
+def outcomes(rows: list[ObservationRow], retention: str) -> dict[str, Any]:
+    """What `SPO.complete` was told of these trajectories."""
+    change = [np.nan if row.policy_change is None else row.policy_change for row in rows] if retention == "kl" else None
+    return {
+        "uids": [row.uid for row in rows],
         "rewards": [row.reward for row in rows],
         "lengths": [row.response_length for row in rows],
         "versions": [row.policy_version for row in rows],
-        "kl": [np.nan if row.drift is None else row.drift for row in rows],
-        "energies": [np.nan for _ in rows],
+        "policy_change": change,
     }
-    return Outcomes(uids=[row.session for row in rows], **{name: np.array(given) for name, given in columns.items()})
 
 
 def replayed(
-    config: SPOConfig, start: Checkpoint, steps: dict[int, list[ObservationRow]], drifts: dict[int, float]
-) -> Session:
-    """What a session makes of the same outcomes, without a model."""
-    session = Session(config, ValueTracker.from_value(POOL), BATCH, str)
-    session.restore(start.arrays, start.values)
+    config: SPOConfig, start: Checkpoint, steps: dict[int, list[ObservationRow]], drifts: dict[int, float], parts: int
+) -> SPO:
+    """What SPO makes of the same outcomes, without a model."""
+    spo = SPO(config, pool_size=POOL, batch_size=BATCH, in_parts=parts > 1)
+    spo.load_state_dict(start.state)
     for step, rows in steps.items():
-        session.dispatch(BATCH)
-        session.complete(outcomes(rows), step)
-        session.publish(drifts[step])
-    return session
+        spo.dispatch(BATCH)
+        for first in range(0, BATCH, BATCH // parts):
+            part = rows[first : first + BATCH // parts]
+            spo.complete(**outcomes(part, config.retention), step=step)
+        spo.publish(drifts[step])
+    return spo
 
 
-@pytest.mark.parametrize(("mode", "retention"), [("colocate_async", "kl"), ("separate_async", "drift")])
+def assert_one_centre_and_scale(rows: list[ObservationRow]) -> None:
+    """A step's advantages are normalized alike, whatever part of the batch they came in."""
+    raw = np.array([row.reward - row.baseline for row in rows])
+    advantages = np.array([row.advantage for row in rows])
+    slope, intercept = np.polyfit(raw, advantages, 1)
+    assert slope > 0
+    np.testing.assert_allclose(advantages, slope * raw + intercept, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("mode", "retention", "parts"), [("colocate_async", "kl", 1), ("separate_async", "drift", PARTS)]
+)
 def test_an_asynchronous_run_is_killed_and_resumes(
     mode: str,
     retention: str,
+    parts: int,
     run_dir: Path,
     start: Callable[..., subprocess.Popen[str]],
     train: Callable[..., int],
@@ -74,7 +90,7 @@ def test_an_asynchronous_run_is_killed_and_resumes(
     kill_when(lambda _: last_step(run_dir, RUN) >= 3, endless, run_dir, run_dir / "run.log")
     begin = saved_step(run_dir, "run") or 0
     first = saved(run_dir, begin)
-    in_flight = first.values["in_flight"]
+    in_flight = first.state["in_flight"]
     assert len(in_flight) >= BATCH
 
     again, end = (begin + 1, begin + 2), begin + 2
@@ -87,25 +103,24 @@ def test_an_asynchronous_run_is_killed_and_resumes(
     assert [attempt.resumed_from for attempt in found.attempts] == [None, begin]
     by_step = {step: [row for row in rows if row.step == step] for step in range(1, end + 1)}
     assert [len(each) for each in by_step.values()] == [BATCH] * end
-    assert len({row.session for row in rows}) == len(rows)
+    assert len({row.uid for row in rows}) == len(rows)
     assert series["spo/failed"].values.tolist() == [0] * end
     # The later mini-batches see what the earlier ones' updates did: old log-probs are those of the step's start.
     assert series["spo/drift"].values.min() > 1e-6
 
+    for each in by_step.values():
+        assert_one_centre_and_scale(each)
+
     # Old weights generated, new ones train: the trajectories say which, and the first after the resume were in flight.
     assert all(0 <= row.policy_version < row.step for row in rows)
-    carried = [row for row in by_step[begin + 1] if row.session in in_flight]
+    carried = [row for row in by_step[begin + 1] if row.uid in in_flight]
     assert carried
     # A baseline stays what it was at dispatch, over the kill too.
-    assert all(row.baseline == in_flight[row.session][1] for row in carried)
+    assert all(row.baseline == in_flight[row.uid][1] for row in carried)
 
-    # What the resumed run drew, and what its tracker holds, is what the checkpoint's session makes of these outcomes.
+    # What the resumed run drew, and what its tracker holds, is what the checkpoint's state makes of these outcomes.
     drifts = dict(zip(series["spo/drift"].steps.tolist(), series["spo/drift"].values.tolist(), strict=True))
     config = SPOConfig.from_mapping(found.config["spo"])
-    session = replayed(config, first, {step: by_step[step] for step in again}, drifts)
-    arrays, values = session.state()
-    last = saved(run_dir, end)
-    assert values == {**last.values, "in_flight": {uid: tuple(kept) for uid, kept in last.values["in_flight"].items()}}
-    for name, array in arrays.items():
-        if not name.startswith("previous."):
-            assert np.array_equal(array, last.arrays[name]), name
+    replay = replayed(config, first, {step: by_step[step] for step in again}, drifts, parts).state_dict()
+    expected = {name: value for name, value in saved(run_dir, end).state.items() if not name.startswith("previous.")}
+    np.testing.assert_equal({name: replay[name] for name in expected}, expected)

@@ -1,17 +1,18 @@
 import numpy as np
 import pytest
 import torch
-from lab import variance
-from lab.loop import Setting, run
-from lab.methods import GRPO, Epochs, Variant, make_method
-from lab.policy import Samples, Tokens, append, mean_change, pad_left
-from lab.task import make_task
-from lab.update import policy_loss, update
-from settings import LAB
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from verl_spo.data.arithmetic import make_prompt_set
-from verl_spo.data.tokenizer import VOCABULARY, build_tokenizer
+from benchmarks.learning.lab import variance
+from benchmarks.learning.lab.loop import Setting, breadth, run
+from benchmarks.learning.lab.methods import GRPO, Epochs, Variant, make_method
+from benchmarks.learning.lab.policy import Samples, Tokens, append, pad_left
+from benchmarks.learning.lab.task import make_task
+from benchmarks.learning.lab.update import by_arrival, by_chance, policy_loss, update
+from benchmarks.learning.settings import LAB
+from verl_spo.core.policy_change import update_change
+from verl_spo.demo.arithmetic import make_prompt_set
+from verl_spo.demo.tokenizer import VOCABULARY, build_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -89,16 +90,11 @@ def test_an_update_raises_what_was_good_and_reports_how_far_it_went(task):
     samples = samples_of(task, policy, 32)
     advantages = np.where(np.arange(32) % 2 == 0, 1.0, -1.0)
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=1e-2)
-    changes = update(policy, optimizer, samples, advantages, torch.Generator().manual_seed(0))
+    changes = update(policy, optimizer, samples, advantages, by_chance(32, torch.Generator().manual_seed(0)))
     assert len(changes) == 2
     assert changes[0] < 1e-4 < changes[1]
     gained = (policy.rescore(samples.tokens) - samples.log_probs).sum(1)
     assert gained[::2].mean() > gained[1::2].mean()
-
-
-def test_mean_change_leaves_padding_out():
-    now, then = torch.tensor([[1.0, 2.0, 9.0]]), torch.tensor([[0.5, 3.0, 0.0]])
-    assert mean_change(now, then, torch.tensor([[1.0, 1.0, 0.0]])).tolist() == [0.75]
 
 
 def test_epochs_deal_every_prompt_once_a_pass():
@@ -111,7 +107,7 @@ def test_groups_compare_responses_to_one_prompt():
     rewards = np.array([1.0] * 8 + [0.0] * 7 + [1.0])
     method = GRPO(4, seed=0)
     assert (np.diff(method.draw(16).reshape(2, 8)) == 0).all()
-    advantages = method.advantages(1, np.zeros(16, dtype=int), None, rewards)
+    advantages = method.advantages(1, np.zeros(16, dtype=int), None, rewards, [])
     assert advantages[:8].tolist() == [0.0] * 8
     assert advantages[8:].sum() == pytest.approx(0, abs=1e-9)
     assert advantages[15] == pytest.approx(0.875 / np.sqrt(1 / 8), rel=1e-4)
@@ -122,9 +118,69 @@ def test_every_line_of_every_table_runs_and_counts_its_extra_passes(task, varian
     setting = Setting("test", batch=16, steps=3, evaluate_every=2)
     row = run(task, setting, variant, seed=1)
     assert [step for step, _, _ in row.curve] == [0, 2, 3]
-    assert row.line == (variant.method, variant.retention, variant.normalization)
+    assert row.variant == (variant.method, variant.retention, variant.normalization)
     assert (row.extra_logprob_passes > 0) == (row.method.startswith("spo") and row.retention == "kl")
     assert row == run(task, setting, variant, seed=1)
+
+
+def test_a_batch_arrives_in_parts_the_shortest_first():
+    parts = by_arrival(np.array([5, 2, 9, 2, 7]), 2)
+    assert [part.tolist() for part in parts] == [[1, 3, 0], [4, 2]]
+    assert sorted(np.concatenate(by_chance(7, torch.Generator()))) == list(range(7))
+
+
+def test_parts_are_normalized_as_the_variant_says(task):
+    policy, rng = task.policy(), np.random.default_rng(0)
+    ways = ("spo", "spo, each part alone", "spo, whole batch")
+    made = {way: make_method(Variant(way, "constant"), 32, 16, policy, 0, in_parts=True) for way in ways}
+    for step in (1, 2):
+        slots, *_ = (method.draw(16) for method in made.values())
+        samples, rewards = samples_of(task, policy, 16), rng.integers(0, 2, 16).astype(float)
+        parts = by_arrival(-rewards + rng.random(16), 2)
+        given = (step, slots, samples, rewards, parts)
+        advantages = {way: method.advantages(*given) for way, method in made.items()}
+        for method in made.values():
+            method.published([0.0, 0.0])
+    for part in parts:
+        assert advantages["spo, each part alone"][part].mean() == pytest.approx(0, abs=1e-9)
+    assert advantages["spo, whole batch"].mean() == pytest.approx(0, abs=1e-9)
+    # One line through all of them: the same centre and scale.
+    assert np.corrcoef(advantages["spo"], advantages["spo, whole batch"])[0, 1] == pytest.approx(1)
+    assert not np.allclose(advantages["spo"], advantages["spo, whole batch"])
+
+
+def test_noise_in_the_old_log_probs_does_not_pass_for_a_change(task):
+    policy, generator = task.policy(), torch.Generator().manual_seed(0)
+    samples = samples_of(task, policy, 32)
+    noisy = samples.log_probs + 0.01 * torch.randn(samples.log_probs.shape, generator=generator) * samples.tokens.mask
+    still = torch.optim.SGD(policy.model.parameters(), lr=0.0)
+    changes = update(policy, still, Samples(samples.tokens, noisy), np.ones(32), by_chance(32, generator))
+    assert update_change(float(np.mean(changes)), 2) > 0.01
+    assert update_change(float(np.mean(changes)), 2, noise=changes[0]) < 0.006
+
+
+def test_the_breadth_of_a_policy_is_exact(task):
+    policy = task.policy()
+    found = breadth(task, policy)
+    assert found == breadth(task, policy)
+    # A model that knows nothing: nearly all of the vocabulary is as likely.
+    assert 0.9 * np.log(len(VOCABULARY)) < found["entropy"] <= np.log(len(VOCABULARY))
+    rates = policy.success_rates(task.validation)
+    assert found["pass_at_8"] == pytest.approx(np.mean(1 - (1 - rates) ** 8))
+
+
+def test_the_squared_gradient_by_all_logits_is_that_of_its_definition(task):
+    policy = task.policy()
+    samples = samples_of(task, policy, 4)
+    scores = policy._scores(samples.tokens).detach().requires_grad_()
+    chosen = samples.tokens.ids[:, samples.tokens.start :, None]
+    (scores.log_softmax(-1).gather(2, chosen)[..., 0] * samples.tokens.mask).sum().backward()
+    expected = scores.grad.square().sum((1, 2)).numpy()
+    assert policy.squared_logit_gradients(samples.tokens) == pytest.approx(expected, rel=1e-4)
+    # Ours counts the chosen logit alone: at least half of it.
+    ours = variance.squared_norms(samples)
+    assert (ours <= expected * 1.0001).all()
+    assert (ours >= expected / 2.0001).all()
 
 
 def test_an_unknown_method_is_refused_by_name(task):
@@ -145,7 +201,9 @@ def test_variances_are_relative_to_the_batchs_mean(task, monkeypatch):
 
     monkeypatch.setattr(type(task), "rewards", rewards)
     (point,) = variance.measure(task, Setting("test", batch=16), seed=0, steps=(1,), responses=40)
-    assert set(point.variance) == {variance.NONE, variance.MEAN, variance.VALUE, variance.ONE, variance.BINNED}
+    stand_ins = {variance.ONE, variance.LOGITS, variance.LENGTH}
+    assert set(point.variance) == {variance.NONE, variance.MEAN, variance.VALUE, variance.BINNED, *stand_ins}
+    assert set(point.correlation) == stand_ins
     assert point.variance[variance.MEAN] == 1.0
     assert all(value > 0 for value in point.variance.values())
-    assert variance.table([point]).count("\n") == 2
+    assert variance.table([point]).count("\n") == variance.stand_in_table([point]).count("\n") == 2

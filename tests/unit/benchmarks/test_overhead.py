@@ -1,4 +1,4 @@
-import overhead
+from benchmarks import overhead
 
 
 def test_a_row_has_every_part_and_the_total_covers_the_stages():

@@ -1,14 +1,14 @@
 from dataclasses import replace
 
-import learning
 import pytest
-import report
-import rows
-from curves import curves
-from lab.loop import Setting
-from lab.methods import Variant
-from learning import between_marks
-from rows import Row
+
+from benchmarks.learning import main as learning
+from benchmarks.learning import report, rows
+from benchmarks.learning.curves import curves
+from benchmarks.learning.lab.loop import Setting
+from benchmarks.learning.lab.methods import Variant
+from benchmarks.learning.main import between_marks
+from benchmarks.learning.rows import Row
 
 ROW = Row(
     tier="lab",
@@ -102,6 +102,17 @@ def test_a_table_compares_with_reinforce_where_that_was_run():
     assert "reinforce++" not in without[0]
 
 
+def test_what_is_left_of_a_policy_has_columns_where_rows_have_it():
+    measured = [replace(ROW, seed=seed, metrics={"entropy": 0.25, "pass_at_8": 0.5}) for seed in (0, 1)]
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in report.table([*measured, GRPO]).split("\n")
+    ]
+    assert lines[0][-2:] == ["entropy, nats per token", "pass@8"]
+    assert lines[2][-2:] == ["0.250 ± 0.000", "50.0 ± 0.0"]
+    assert lines[3][-2:] == ["", ""]
+    assert "pass@8" not in report.table([ROW])
+
+
 def test_the_beginning_of_a_run_has_its_own_area():
     run = replace(ROW, curve=[(0, 0.3, 0.2), (10, 0.5, 0.3), (20, 0.5, 0.45)], area=0.45)
     begun = run.through(10)
@@ -125,12 +136,22 @@ def test_tiers_are_compared_over_the_same_steps():
     assert lines[2][5] == lines[2][8] == ""
 
 
-def test_curves_name_every_line():
+def test_the_curves_name_every_variant_that_has_runs(tmp_path):
     runs = [replace(row, seed=seed) for row in (GRPO, ROW) for seed in (0, 1)]
-    drawing = curves(report.lines(runs), report.SHOWN)
-    assert drawing.count("<polygon") == 2
+    picture = tmp_path / "curves.svg"
+    curves(report.by_variant(runs), report.SHOWN).save(picture)
+    drawing = picture.read_text()
     assert ">grpo<" in drawing
     assert ">spo kl trajectory<" in drawing
+    assert "reinforce" not in drawing
+
+
+def test_the_curves_band_is_the_interval_over_seeds():
+    runs = [replace(ROW, seed=seed, curve=[(0, 0.3, 0.0), (10, reward, 0.0)]) for seed, reward in enumerate((0.4, 0.6))]
+    (first, last) = curves(report.by_variant(runs), report.SHOWN).data.values
+    assert (first["low"], first["mean"], first["high"]) == pytest.approx((0.3, 0.3, 0.3))
+    assert last["trajectories"] == 10 * ROW.batch
+    assert last["high"] - last["mean"] == pytest.approx(report.Estimate.of([0.4, 0.6]).half)
 
 
 def test_tables_replace_what_stands_between_their_marks():

@@ -1,10 +1,10 @@
 import json
 
 import pytest
-from real import trial
-from settings import VERL
 
-from verl_spo.training import recipe
+from benchmarks.learning.real import trial
+from benchmarks.learning.settings import VERL
+from verl_spo.launching import compose
 
 RUNS = [(setting, variant) for setting, variants in VERL.items() for variant in variants]
 
@@ -16,7 +16,7 @@ def files(tmp_path):
 
 @pytest.mark.parametrize(("setting", "variant"), RUNS)
 def test_every_run_is_a_recipe_of_equal_trajectories(setting, variant, files):
-    config = recipe.load(trial.recipe_of(variant), trial.overrides(setting, variant, 7, files))
+    config = compose.load(trial.recipe_of(variant), trial.overrides(setting, variant, 7, files))
     rollout, actor = config.actor_rollout_ref.rollout, config.actor_rollout_ref.actor
     assert config.data.train_batch_size * rollout.n == setting.batch
     assert actor.ppo_mini_batch_size * rollout.n == setting.batch // 2

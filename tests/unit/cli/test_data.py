@@ -4,8 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from verl_spo.cli.data import app
-from verl_spo.data.arithmetic import read_prompt_set
-from verl_spo.data.tiny_model import CARD_FILE
+from verl_spo.demo.arithmetic import read_prompt_set
+from verl_spo.demo.tiny_model import CARD_FILE
 from verl_spo.errors import DataError
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from verl_spo.cli.demo import Gain
+from verl_spo.cli.demo import Gain, find_accelerator
 from verl_spo.cli.main import app
 
 runner = CliRunner()
@@ -25,6 +25,10 @@ def test_recipes_are_those_that_can_be_started() -> None:
         (["cpu/arithmetic_spo", "spo.epsilon=-1"], "spo.epsilon=-1.0: must be at least 0"),
         (["cpu/arithmetic_spo", "spo.epsilom=1"], "epsilom"),
         (["cpu/arithmetic_spo", "demo_dir=/nowhere"], "data.train_files=/nowhere/data/train.parquet: no such file"),
+        (
+            ["cpu/arithmetic_grpo", "actor_rollout_ref.rollout.n=1"],
+            "algorithm.adv_estimator=grpo compares the responses",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line_and_status_2(
@@ -41,3 +45,13 @@ def test_what_is_wrong_is_one_line_and_status_2(
 def test_a_gain_reads_as_the_last_line_of_the_demo() -> None:
     assert str(Gain(0.33, 0.45)) == "validation accuracy 0.33 -> 0.45, +12.0 points"
     assert str(Gain(0.45, 0.44)) == "validation accuracy 0.45 -> 0.44, -1.0 points"
+
+
+@pytest.mark.parametrize(
+    ("device", "kind"),
+    [("nvidia0", "an NVIDIA GPU"), ("kfd", "an AMD GPU"), ("davinci3", "an Ascend NPU"), ("nvidiactl", None)],
+)
+def test_an_accelerator_is_known_by_its_device_file(device: str, kind: str | None, tmp_path: Path) -> None:
+    assert find_accelerator(tmp_path) is None
+    (tmp_path / device).touch()
+    assert find_accelerator(tmp_path) == kind

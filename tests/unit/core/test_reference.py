@@ -26,6 +26,22 @@ class VisitReference:
         self.beta[slot] = rho * self.beta[slot] + (1 - reward)
 
 
+class ForgottenReference:
+    """D of every row: where it is unknown, the steps since the prompt's last visit at the pace of those known last."""
+
+    def __init__(self):
+        self.visited, self.pace = {}, math.inf
+
+    def changes(self, rows, step):
+        ages = [step - self.visited.get(slot, step) for slot, *_ in rows]
+        known = [(row[-1], age) for row, age in zip(rows, ages, strict=True) if age > 0 and not math.isnan(row[-1])]
+        if known:
+            self.pace = sum(change for change, _ in known) / sum(age for _, age in known)
+        self.visited.update((slot, step) for slot, *_ in rows)
+        unknown = [self.pace * age if age > 0 else 0.0 for age in ages]
+        return [guess if math.isnan(row[-1]) else row[-1] for row, guess in zip(rows, unknown, strict=True)]
+
+
 class EventReference:
     """[SPO++] section 2.2: sums over every outcome ever seen, weighed by its distance in event time from the reader."""
 
@@ -78,12 +94,11 @@ def test_ageing_by_visits(kind, seed):
     alpha, beta = start(seed)
     config = SPOConfig(retention=kind, rho=0.9, rho_min=0.5, rho_max=0.97, d_half=0.06)
     tracker, retention = ValueTracker(alpha, beta), make_retention(config, POOL, BATCH)
-    reference = VisitReference(alpha, beta)
+    reference, forgotten = VisitReference(alpha, beta), ForgottenReference()
     for version, (rows, drift) in enumerate(history(seed)):
         expected_rho = []
-        for slot, reward, _, change in rows:
-            halvings = 0.0 if math.isnan(change) else change / 0.06
-            rho = 0.9 if kind == "constant" else min(max(0.5**halvings, 0.5), 0.97)
+        for (slot, reward, *_), change in zip(rows, forgotten.changes(rows, version), strict=True):
+            rho = 0.9 if kind == "constant" else min(max(0.5 ** (change / 0.06), 0.5), 0.97)
             reference.add(slot, reward, rho)
             expected_rho.append(rho)
         slots, rewards, versions, changes = columns(rows, version)

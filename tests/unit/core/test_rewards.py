@@ -36,7 +36,9 @@ def test_a_threshold_decides_in_the_rewards_own_unit():
 
 @pytest.mark.parametrize("reward", [-1.0, 1.1, np.inf, -np.inf])
 def test_out_of_range_names_prompt_value_and_option(reward):
-    with pytest.raises(RewardError, match=rf"reward={reward:g} for prompt b.*\[0, 1\].*spo.reward_low"):
+    with pytest.raises(
+        RewardError, match=rf"reward={reward:g} for prompt b.*\[0, 1\].*spo.reward_low.*spo.reward_out_of_range=clip"
+    ):
         RewardScale().scale([0.5, reward, reward], describe="abc".__getitem__)
 
 
@@ -48,6 +50,30 @@ def test_a_threshold_does_not_hide_a_reward_out_of_range():
 def test_nan_is_refused_by_name():
     with pytest.raises(RewardError, match="reward=nan for prompt b"):
         RewardScale(-5, 5).scale([0, np.nan], describe="ab".__getitem__)
+
+
+@given(st.floats(-10, 10), st.floats(0.1, 10), st.lists(st.floats(), min_size=1))
+def test_a_reward_out_of_range_counts_as_the_nearer_bound_where_it_is_to_be_clipped(low, width, rewards):
+    clipping, rewards = RewardScale(low, low + width, clip=True), np.array(rewards)
+    rewards = rewards[~np.isnan(rewards)]
+    nearest = np.clip(rewards, low, low + width)
+    assert clipping.scale(rewards).tolist() == clipping.scale(nearest).tolist()
+    assert clipping.scale(nearest) == pytest.approx(RewardScale(low, low + width).scale(nearest))
+    assert not clipping.outside(nearest).any()
+
+
+def test_what_lies_outside_is_told_apart_from_rounding():
+    scale = RewardScale(-0.3, 0.7, clip=True)
+    assert scale.outside(np.float32([-0.3, 0.7, -0.31, 0.71, 0])).tolist() == [False, False, True, True, False]
+
+
+def test_a_clipped_reward_still_meets_the_threshold():
+    assert RewardScale(0, 10, threshold=5, clip=True).scale([-1, 4, 5, 11]).tolist() == [0, 0, 1, 1]
+
+
+def test_nan_is_refused_also_where_rewards_are_clipped():
+    with pytest.raises(RewardError, match="reward=nan for prompt b"):
+        RewardScale(clip=True).scale([7, np.nan], describe="ab".__getitem__)
 
 
 @given(st.floats(-5, 5), st.floats(0.1, 5), st.lists(st.floats(0, 1), min_size=1))

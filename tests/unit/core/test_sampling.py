@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 
 from verl_spo.core.sampling import PromptSampler
 from verl_spo.core.tracker import ValueTracker
-from verl_spo.errors import CheckpointError, ConfigError, SPOError
+from verl_spo.errors import CheckpointError, SPOError
 
 
 class CountingTracker(ValueTracker):
@@ -207,11 +207,6 @@ def test_a_state_of_another_sampler_is_refused(change, message):
         sampler.load_state_dict(sampler.state_dict() | change)
 
 
-def test_an_unknown_kind_is_refused_by_name():
-    with pytest.raises(ConfigError, match="greedy"):
-        PromptSampler(8, kind="greedy")
-
-
 def test_too_few_prompts_says_how_many_and_why():
     tracker = ValueTracker.from_value(6, [0.0, 0.0, 0.1, 0.5, 1.0, 0.5], 8.0)
     sampler = PromptSampler(6, epsilon=0.0)
@@ -235,6 +230,16 @@ def test_prompts_that_are_passed_over_come_back_after_all_others():
         assert sampler.metrics()["spo/draw_called_back"] == 1
     sampler.draw(3, tracker, 0.0, blocked)
     assert sampler.called_back == 0
+
+
+def test_prompts_that_rest_are_passed_over_and_called_back_like_those_of_the_filter():
+    tracker, sampler = spread(6), PromptSampler(6, value_range=(0.0, 0.9), filter_min_n_eff=0.0)
+    resting = np.array([True, False, False, True, False, False])
+    assert np.flatnonzero(sampler.weights(tracker, 0.0, resting=resting) == 0.0).tolist() == [0, 3, 5]
+    for _ in range(50):
+        drawn = sampler.draw(4, tracker, 0.0, resting=resting).tolist()
+        assert sorted(drawn[:3]) == [1, 2, 4]
+        assert sampler.called_back == 1
 
 
 def test_prompts_come_back_by_their_weights():

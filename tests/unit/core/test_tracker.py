@@ -30,6 +30,13 @@ def test_an_update_is_an_adaptive_moving_average(value, n_eff, reward, rho):
     assert tracker.n_eff()[0] == pytest.approx(rho * n_eff + 1, rel=1e-12)
 
 
+def test_steps_are_counted_from_a_visit_not_from_the_start():
+    tracker = ValueTracker.from_value(3)
+    tracker.observe([0, 1], [1, 0], 0.9, step=2)
+    tracker.observe([1], [1], 0.9, step=5)
+    assert tracker.steps_since([0, 1, 2], 7).tolist() == [5, 2, 0]
+
+
 @given(batches(rewards, retentions))
 def test_repeats_in_closed_form_equal_one_after_the_other(batch):
     at_once, one_by_one = ValueTracker.from_value(4, 0.3, 2.0), ValueTracker.from_value(4, 0.3, 2.0)

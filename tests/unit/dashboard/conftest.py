@@ -5,7 +5,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from verl_spo.dashboard.server import APP, DB_VARIABLE
+from verl_spo_dashboard.server import APP, DB_VARIABLE
 
 
 @pytest.fixture

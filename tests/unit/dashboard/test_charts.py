@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from verl_spo.dashboard import charts
-from verl_spo.dashboard.charts import Line, Titles
-from verl_spo.dashboard.series import MOST_POINTS
 from verl_spo.store.queries import ObservationRow
+from verl_spo_dashboard import charts
+from verl_spo_dashboard.charts import Line, Titles
+from verl_spo_dashboard.series import MOST_POINTS
 
 TITLES = Titles("Reward", "of a step", "reward")
 HOSTILE = '<img src=x onerror="alert(1)">'

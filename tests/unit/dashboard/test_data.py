@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tests.support.plausible import PlausibleRun
-from verl_spo.dashboard import data
 from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, queries
+from verl_spo_dashboard import data
 
 NAMES = ["spo/reward", "val-core/arithmetic/reward/mean@1"]
 

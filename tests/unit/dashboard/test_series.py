@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_spo.dashboard.series import last_number, smooth, spread_steps, stride_for, thin
+from verl_spo_dashboard.series import last_number, smooth, spread_steps, stride_for, thin
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
 
@@ -49,12 +49,12 @@ def test_a_stride_is_the_smallest_power_of_two_that_suffices(last_step: int, mos
     assert stride == 1 or last_step // (stride // 2) > most
 
 
-@given(st.integers(0, 10**6), st.integers(1, 60))
-def test_spread_steps_are_distinct_steps_up_to_the_last(last_step: int, most: int) -> None:
-    steps = spread_steps(last_step, most)
-    assert len(steps) == min(last_step, most)
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 60))
+def test_spread_steps_are_distinct_steps_up_to_the_last(before: int, count: int, most: int) -> None:
+    steps = spread_steps(before, before + count, most)
+    assert len(steps) == min(count, most)
     assert steps == sorted(set(steps))
-    assert not steps or (steps[0] >= 1 and steps[-1] == last_step)
+    assert not steps or (steps[0] > before and steps[-1] == before + count)
 
 
 def test_the_last_number_of_none_is_not_a_number() -> None:

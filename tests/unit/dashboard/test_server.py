@@ -7,8 +7,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from verl_spo.dashboard import server
 from verl_spo.errors import ConfigError, SPOError, StoreError
+from verl_spo_dashboard import server
 
 URL = "sqlite:///none.db"
 

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from verl_spo.dashboard.wording import NOTHING, counted, duration, number, running_time
 from verl_spo.store.queries import RunRow
+from verl_spo_dashboard.wording import NOTHING, counted, duration, number, running_time
 
 RUN = RunRow(1, "run", "u", "running", 1, 1000.0, 1500.0, None, 3, 0.0, 8, 0, ())
 

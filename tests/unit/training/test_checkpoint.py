@@ -1,12 +1,14 @@
 """SPO's part of a checkpoint."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from verl_spo.errors import CheckpointError
+from verl_spo.store.records import Parent
 from verl_spo.training import checkpoint
 from verl_spo.training.checkpoint import Checkpoint, Identity
 
@@ -14,14 +16,14 @@ IDENTITY = Identity(run_uid="ab12", run_name="math/spo", pool="00ff")
 
 
 def example(step: int = 3) -> Checkpoint:
-    return Checkpoint(IDENTITY, step, {"tracker.alpha": np.linspace(0, 1, 5)}, {"sampler": {"rng": 2**100}})
+    return Checkpoint(IDENTITY, step, {"tracker.alpha": np.linspace(0, 1, 5), "sampler": {"rng": 2**100}})
 
 
 def test_round_trip(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, example())
     found = checkpoint.load(tmp_path, "math/spo")
-    assert (found.identity, found.step, found.values) == (IDENTITY, 3, {"sampler": {"rng": 2**100}})
-    assert np.array_equal(found.arrays["tracker.alpha"], np.linspace(0, 1, 5))
+    assert (found.identity, found.step) == (IDENTITY, 3)
+    np.testing.assert_equal(found.state, example().state)
 
 
 @pytest.mark.parametrize("sees_weights", [True, False])
@@ -64,11 +66,35 @@ def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
         checkpoint.load(tmp_path, "math/grpo")
 
 
+def test_a_run_begins_from_another_ones_checkpoint_where_it_says_so(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, example())
+    assert checkpoint.load(tmp_path, "math/long", branches=True).identity == IDENTITY
+    with pytest.raises(CheckpointError, match=r"with spo\.branch_from, in a trainer\.default_local_dir of its own"):
+        checkpoint.load(tmp_path, "math/long")
+    with pytest.raises(CheckpointError, match="belongs to this very run, 'math/spo', which cannot branch from itself"):
+        checkpoint.load(tmp_path, "math/spo", branches=True)
+
+
+def test_a_checkpoint_knows_the_parent_of_its_run(tmp_path: Path) -> None:
+    identity = replace(IDENTITY, run_name="math/long", parent=Parent("ab12", "math/spo", 2))
+    checkpoint.save(tmp_path, replace(example(), identity=identity))
+    assert checkpoint.load(tmp_path, "math/long").identity == identity
+
+
+def test_a_checkpoint_from_before_there_were_parents_is_read(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, example())
+    state = tmp_path / "spo" / "state.json"
+    document = json.loads(state.read_text())
+    del document["parent"]
+    state.write_text(json.dumps(document))
+    assert checkpoint.load(tmp_path, "math/spo").identity == IDENTITY
+
+
 def test_another_format_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, example())
     state = tmp_path / "spo" / "state.json"
     state.write_text(json.dumps({**json.loads(state.read_text()), "format": 99}))
-    with pytest.raises(CheckpointError, match="format 99, this version of verl-spo reads 1"):
+    with pytest.raises(CheckpointError, match=f"format 99, this version of verl-spo reads {checkpoint.FORMAT}"):
         checkpoint.load(tmp_path, "math/spo")
 
 

@@ -41,3 +41,13 @@ def test_a_micro_batch_of_padding_has_no_change(loss: object) -> None:
         old_log_prob=torch.zeros(1, 2), log_prob=torch.ones(1, 2), response_mask=torch.zeros(1, 2), scale=1
     )
     assert metrics["actor/log_ratio_abs"] == 0.0
+
+
+def test_what_the_first_mini_batch_of_a_step_saw_is_logged_apart() -> None:
+    seen = {"actor/log_ratio_abs": [0.01, 0.02, 0.06], "actor/ppo_kl": [0.1, 0.1, 0.1]}
+    part = 0
+    update = policy_loss.with_noise(lambda batch: {"metrics": dict(batch)}, lambda: part == 0)
+    assert update(seen)["metrics"] == {**seen, "actor/log_ratio_noise": [0.01]}
+    assert update({"actor/ppo_kl": [0.1]})["metrics"] == {"actor/ppo_kl": [0.1]}
+    part = 1
+    assert update(seen)["metrics"] == seen

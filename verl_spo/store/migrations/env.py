@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that `verl_spo.store.versions` hands over, in its transaction."""
+"""Alembic's entry: runs on the connection that `store.database.schema_version` hands over, in its transaction."""
 
 from alembic import context
 

@@ -1,23 +1,10 @@
 """Everything that pages and commands ask the store. All of it takes a `Reader`, reads by key, and scans nothing."""
 
 from verl_spo.store.queries.evaluations import EvaluationRow, evaluations
-from verl_spo.store.queries.history import (
-    ObservationRow,
-    RolloutRow,
-    prompt_history,
-    prompt_rollouts,
-    recent_rollouts,
-)
+from verl_spo.store.queries.history import ObservationRow, RolloutRow, prompt_history, prompt_rollouts, recent_rollouts
 from verl_spo.store.queries.metrics import Cursor, MetricPage, MetricSeries, metric_names, metric_series
 from verl_spo.store.queries.prompt_plan import SORTS, PromptFilter
-from verl_spo.store.queries.prompts import (
-    PromptPage,
-    PromptRow,
-    count_prompts,
-    data_sources,
-    prompt,
-    prompts,
-)
+from verl_spo.store.queries.prompts import PromptPage, PromptRow, count_prompts, data_sources, prompt, prompts
 from verl_spo.store.queries.runs import AttemptRow, RunDetail, RunRow, find_run, run, runs
 from verl_spo.store.queries.summaries import SummaryRow, rewards_at, step_summaries
 from verl_spo.store.queries.trackers import init_scores, tracker

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import select
 
+from verl_spo.store.database.reader import Reader
 from verl_spo.store.queries.attempts import kept_through
-from verl_spo.store.reader import Reader
 from verl_spo.store.schema import Evaluation
 
 

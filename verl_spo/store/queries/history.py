@@ -6,15 +6,11 @@ from typing import Any
 from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import aliased
 
+from verl_spo.store.database.reader import Reader
 from verl_spo.store.queries.attempts import counts, of_attempt
-from verl_spo.store.reader import Reader
+from verl_spo.store.queries.rows import columns_of
 from verl_spo.store.schema import Attempt, Observation, Rollout
 from verl_spo.store.text import unpack_rollout
-
-_FIELDS = (
-    "step", "attempt", "seq", "prompt_id", "policy_version", "reward", "baseline", "advantage", "rho", "drift",
-    "alpha", "beta", "response_length", "session",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,11 +26,11 @@ class ObservationRow:
     baseline: float | None
     advantage: float | None
     rho: float | None
-    drift: float | None
+    policy_change: float | None
     alpha: float
     beta: float
     response_length: int
-    session: str
+    uid: str
     superseded: bool
 
     @property
@@ -96,7 +92,7 @@ def _of_prompt(run_id: int, prompt_id: int, limit: int) -> Select[*tuple[Any, ..
 def _observations(run_id: int, limit: int) -> Select[*tuple[Any, ...]]:
     superseded = (~counts(Observation)).label("superseded")
     return (
-        select(*(Observation.__table__.c[name] for name in _FIELDS), superseded)
+        select(*columns_of(Observation, ObservationRow), superseded)
         .join(Attempt, of_attempt(Observation))
         .where(Observation.run_id == run_id)
         .limit(limit)
@@ -116,5 +112,5 @@ def _rollouts(reader: Reader, query: Select[*tuple[Any, ...]]) -> list[RolloutRo
 
 
 def _observation(row: Any) -> ObservationRow:
-    values = {name: getattr(row, name) for name in _FIELDS}
-    return ObservationRow(**values, superseded=bool(row.superseded))
+    values = {name: value for name, value in row._mapping.items() if name in ObservationRow.__annotations__}
+    return ObservationRow(**{**values, "superseded": bool(row.superseded)})

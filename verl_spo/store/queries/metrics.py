@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Select, select, union_all
 
+from verl_spo.store.database.reader import Reader
 from verl_spo.store.queries.attempts import kept_through
-from verl_spo.store.reader import Reader
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo.store.schema import Metric, Series
 from verl_spo.store.text import clean

@@ -9,13 +9,14 @@ from sqlalchemy import Connection, func, select
 
 from verl_spo.core.interval import wilson_interval
 from verl_spo.errors import StoreError
+from verl_spo.store.database.reader import Reader
 from verl_spo.store.queries.prompt_plan import SORTS, Key, Plan, PromptFilter, Sort
-from verl_spo.store.reader import Reader
 from verl_spo.store.schema import Prompt, Run, TrackerState
 from verl_spo.store.text import question
+from verl_spo.store.tracker import STATE
 
 _TABLE = TrackerState.__table__
-_STATE = [_TABLE.c[name] for name in ("prompt_id", "alpha", "beta", "z", "visits", "last_step")]
+_STATE = [_TABLE.c[name] for name in ("prompt_id", *STATE)]
 
 
 @dataclass(frozen=True)

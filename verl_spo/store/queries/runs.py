@@ -8,15 +8,14 @@ from typing import Any
 from sqlalchemy import Select, select
 
 from verl_spo.errors import StoreError
-from verl_spo.store import ownership
-from verl_spo.store.reader import Reader
+from verl_spo.store.database.reader import Reader
+from verl_spo.store.queries.rows import columns_of
+from verl_spo.store.runs import owners
+from verl_spo.store.runs.status import Status
 from verl_spo.store.schema import Attempt, Run
 from verl_spo.store.text import clean
 
-_COLUMNS = (
-    Run.id, Run.name, Run.uid, Run.status, Run.attempt, Run.created_at, Run.heartbeat_at, Run.ended_at, Run.last_step,
-    Run.clock, Run.pool_size, Run.rollout_bytes, Run.tags,
-)  # fmt: skip
+_GOING_ON = (Status.STARTING, Status.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -24,18 +23,24 @@ class RunRow:
     """A run.
 
     Attributes:
-        status: running, finished, failed, stopped, imported, importing, deleting, or lost: it says that it runs, but
-            gave no sign of life for longer than a lease.
-        attempt: The present one, from 1; more than 1 if it was resumed or started anew.
+        status: As the column has it, but for STARTING and LOST.
+        attempt: The present one, from 1; more than 1 if it was resumed or started anew, 0 before a trainer has held it.
+        heartbeat_at: Last sign of life of who trains or starts it.
         last_step: 0 before the first.
         clock: Event time that its evidence has aged to.
         pool_size: Prompts.
+        parent_uid: Of the run that it branched from; None if it began by itself.
+        parent_name: That run's name then.
+        parent_step: That of the checkpoint; the run's own steps follow it.
+        phase: What it does before the attempt's first step has ended; None from then on, and when it is over.
+        error: Why its last start or attempt failed; None while another one goes on.
+        starting_at: Last sign of life of who starts it; None where nobody does.
     """
 
     id: int
     name: str
     uid: str
-    status: str
+    status: Status
     attempt: int
     created_at: float
     heartbeat_at: float
@@ -45,6 +50,17 @@ class RunRow:
     pool_size: int
     rollout_bytes: int
     tags: tuple[str, ...]
+    parent_uid: str | None = None
+    parent_name: str | None = None
+    parent_step: int | None = None
+    phase: str | None = None
+    error: str | None = None
+    starting_at: float | None = None
+
+    @property
+    def begins_after(self) -> int:
+        """The step before its first one."""
+        return self.parent_step or 0
 
 
 @dataclass(frozen=True)
@@ -70,8 +86,8 @@ class RunDetail:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The present attempt's configuration."""
-        return self.attempts[-1].config
+        """The present attempt's configuration; empty before the first."""
+        return self.attempts[-1].config if self.attempts else {}
 
 
 def runs(
@@ -86,7 +102,7 @@ def runs(
         limit: At most so many.
         ids: Only these.
     """
-    query = select(*_COLUMNS).order_by(Run.created_at.desc(), Run.id.desc())
+    query = select(*columns_of(Run, RunRow)).order_by(Run.created_at.desc(), Run.id.desc())
     if ids is not None:
         query = query.where(Run.id.in_(ids))
     found: list[RunRow] = []
@@ -115,22 +131,32 @@ def run(reader: Reader, name: str) -> RunDetail:
 def find_run(reader: Reader, name: str) -> RunDetail | None:
     """All about a run; None if there is none of this name."""
     with reader.connect() as connection:
-        row = connection.execute(select(*_COLUMNS).where(Run.name == clean(name))).one_or_none()
+        row = connection.execute(select(*columns_of(Run, RunRow)).where(Run.name == clean(name))).one_or_none()
         if row is None:
             return None
         attempts: Select[*tuple[Any, ...]] = (
-            select(*(Attempt.__table__.c[field] for field in AttemptRow.__annotations__))
-            .where(Attempt.run_id == row.id)
-            .order_by(Attempt.attempt)
+            select(*columns_of(Attempt, AttemptRow)).where(Attempt.run_id == row.id).order_by(Attempt.attempt)
         )
         return RunDetail(_row(row), tuple(AttemptRow(**found._mapping) for found in connection.execute(attempts)))
 
 
 def _row(row: Any) -> RunRow:
-    values = dict(row._mapping)
-    if values["status"] == "running" and not ownership.is_fresh(values["heartbeat_at"]):
-        values["status"] = "lost"
-    return RunRow(**{**values, "tags": tuple(values["tags"])})
+    status = _status(row)
+    shown = {
+        "status": status,
+        "tags": tuple(row.tags),
+        "heartbeat_at": max(row.heartbeat_at, row.starting_at or 0.0),
+        "phase": row.phase if status in _GOING_ON else None,
+        "error": None if status in _GOING_ON else row.error,
+    }
+    return RunRow(**{**row._mapping, **shown})
+
+
+def _status(row: Any) -> Status:
+    if row.starting_at is not None and owners.is_fresh(row.starting_at):
+        return Status.STARTING
+    silent = row.status in (Status.STARTING, Status.RUNNING) and not owners.is_fresh(row.heartbeat_at)
+    return Status.LOST if silent else Status(row.status)
 
 
 def _suggestion(name: str, names: list[str]) -> str:

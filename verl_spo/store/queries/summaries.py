@@ -1,4 +1,4 @@
-"""One row a step: what the value tracker looked like over time."""
+"""One row per step: what the value tracker looked like over time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import select
 
+from verl_spo.store.database.reader import Reader
 from verl_spo.store.queries.attempts import counts, of_attempt
-from verl_spo.store.reader import Reader
 from verl_spo.store.schema import Attempt, StepSummary
 
 

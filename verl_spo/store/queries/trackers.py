@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from verl_spo.store import tracker as tables
-from verl_spo.store.reader import Reader
+from verl_spo.store.database.reader import Reader
 from verl_spo.store.schema import InitScore, Prompt, Run
 from verl_spo.store.tracker import TrackerSnapshot
 

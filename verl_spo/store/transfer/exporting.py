@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from verl_spo.errors import StoreError
 from verl_spo.store import queries
-from verl_spo.store.reader import Reader
+from verl_spo.store.database.reader import Reader
 from verl_spo.store.text import unpack_rollout
 from verl_spo.store.transfer import formats, manifest
 from verl_spo.store.transfer.layout import PARTS, ROLLOUTS, Part

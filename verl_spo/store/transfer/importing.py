@@ -10,9 +10,12 @@ import numpy as np
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from verl_spo.errors import StoreError
-from verl_spo.store import admin, bulk, ownership, prompts, registry, tracker
+from verl_spo.store import bulk, prompts, tracker
+from verl_spo.store.database.urls import without_secrets
 from verl_spo.store.records import PromptRecord, TrackerRows
-from verl_spo.store.registry import Claim
+from verl_spo.store.runs import claims, manage, owners
+from verl_spo.store.runs.claims import Claim
+from verl_spo.store.runs.status import HELD, Status
 from verl_spo.store.schema import (
     Attempt,
     Evaluation,
@@ -29,7 +32,6 @@ from verl_spo.store.schema import (
 from verl_spo.store.text import clean, pack_rollout
 from verl_spo.store.transfer import formats, layout, manifest
 from verl_spo.store.transfer.layout import Part
-from verl_spo.store.urls import without_secrets
 
 Rows = list[dict[str, Any]]
 
@@ -55,21 +57,21 @@ def import_run(engine: Engine, folder: Path, name: str | None = None) -> str:
         _Loader(engine, folder, document, claim).load()
     except BaseException:
         # Half a run is worse than none.
-        admin.delete_claimed(engine, claim)
+        manage.delete_claimed(engine, claim)
         raise
-    ownership.release(claim.owner)
+    owners.release(claim.owner)
     return name
 
 
 def _create(engine: Engine, name: str, document: dict[str, Any]) -> Claim:
-    run, owner = document["run"], ownership.new_owner()
+    run, owner = document["run"], owners.new_owner()
     with engine.begin() as connection:
-        if registry.find(connection, name) is not None:
+        if claims.lock(connection, name) is not None:
             raise StoreError(f"run {name!r}: there is one of this name; import it under another (--as)")
         values = {
             **run,
             "name": name,
-            "status": "importing",
+            "status": Status.IMPORTING,
             "pool_digest": bytes.fromhex(run["pool_digest"]),
             "owner": owner,
             "heartbeat_at": time.time(),
@@ -77,9 +79,8 @@ def _create(engine: Engine, name: str, document: dict[str, Any]) -> Claim:
             "rollout_bytes": 0,
         }
         run_id = int(connection.execute(insert(Run).values(values).returning(Run.id)).scalar_one())
-        connection.execute(
-            insert(Attempt), [{**row, "run_id": run_id} for row in without_secrets(document["attempts"])]
-        )
+        if attempts := [{**row, "run_id": run_id} for row in without_secrets(document["attempts"])]:
+            connection.execute(insert(Attempt), attempts)
     return Claim(run_id, run["attempt"], owner)
 
 
@@ -126,12 +127,12 @@ class _Loader:
     def _held(self) -> Iterator[Connection]:
         """A transaction that gives a sign of life, of a run that is still this process's."""
         with self._engine.begin() as connection:
-            registry.beat(connection, self._claim)
+            claims.beat(connection, self._claim)
             yield connection
 
     def _finish(self) -> None:
         # Nobody writes this copy of a run that was exported while it ran.
-        status = "stopped" if self._run["status"] in registry.HELD else self._run["status"]
+        status = Status.STOPPED if self._run["status"] in (*HELD, Status.STARTING) else self._run["status"]
         values = {"status": status, "heartbeat_at": self._run["heartbeat_at"], "rollout_bytes": self._text_bytes}
         with self._held() as connection:
             connection.execute(update(Run).where(Run.id == self._run_id).values(values))

@@ -1,12 +1,13 @@
 """Which files a run consists of, which columns they have, and how these are read from the tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, select, union
 
 from verl_spo.store.schema import (
+    Base,
     Evaluation,
     InitScore,
     Metric,
@@ -18,7 +19,7 @@ from verl_spo.store.schema import (
     TrackerState,
     table_of,
 )
-from verl_spo.store.transfer.formats import Columns
+from verl_spo.store.transfer.formats import Columns, Kind
 
 Query = Select[*tuple[Any, ...]]
 
@@ -39,17 +40,18 @@ class Part:
 
 
 _STEP: Columns = {"step": "int", "attempt": "int"}
+_KINDS: dict[type, Kind] = {int: "int", float: "float", str: "text", object: "json"}
 
 
-def _of_run(model: Any, columns: Columns) -> Callable[[int], Query]:
-    """A run's rows in the order of their primary key."""
+def _of_run(name: str, model: type[Base], without: Collection[str] = ()) -> Part:
+    """A run's rows of a table in the order of its primary key, all columns but some."""
     table = table_of(model)
+    chosen = [column for column in table.columns if column.name not in ("run_id", *without)]
 
     def query(run_id: int) -> Query:
-        chosen = [table.c[name] for name in columns]
         return select(*chosen).where(table.c.run_id == run_id).order_by(*table.primary_key)
 
-    return query
+    return Part(name, {column.name: _KINDS[column.type.python_type] for column in chosen}, query)
 
 
 def _prompts(run_id: int) -> Query:
@@ -66,66 +68,24 @@ def _metrics(run_id: int) -> Query:
 
 
 def _rollouts(run_id: int) -> Query:
-    return _of_run(Rollout, {**_STEP, "seq": "int", "content": "text"})(run_id)
+    columns = (Rollout.step, Rollout.attempt, Rollout.seq, Rollout.content)
+    return select(*columns).where(Rollout.run_id == run_id).order_by(*table_of(Rollout).primary_key)
 
 
-_TRACKER: Columns = {
-    "prompt_id": "int",
-    "alpha": "float",
-    "beta": "float",
-    "z": "float",
-    "visits": "int",
-    "last_step": "int",
-}
-_OBSERVATIONS: Columns = {
-    **_STEP,
-    "seq": "int",
-    "prompt_id": "int",
-    "policy_version": "int",
-    "reward": "float",
-    "baseline": "float",
-    "advantage": "float",
-    "rho": "float",
-    "drift": "float",
-    "alpha": "float",
-    "beta": "float",
-    "response_length": "int",
-    "session": "text",
-}
-_SUMMARIES: Columns = {
-    **_STEP,
-    "time": "float",
-    "clock": "float",
-    "observations": "int",
-    "reward_mean": "float",
-    "value_histogram": "json",
-    "details": "json",
-}
-_EVALUATIONS: Columns = {
-    **_STEP,
-    "benchmark": "text",
-    "metric": "text",
-    "value": "float",
-    "low": "float",
-    "high": "float",
-    "samples": "int",
-    "time": "float",
-    "details": "json",
-}
-_INIT_SCORES: Columns = {"prompt_id": "int", "responses": "int", "reward_sum": "float"}
-
+# What follows from the state is computed anew when it is imported.
+_DERIVED = ("value", "evidence", "uncertainty")
 PROMPTS = Part(
     "prompts",
     {"prompt_id": "int", "digest": "digest", "data_source": "text", "messages": "json", "ground_truth": "text"},
     _prompts,
 )
-TRACKER = Part("tracker", _TRACKER, _of_run(TrackerState, _TRACKER))
-OBSERVATIONS = Part("observations", _OBSERVATIONS, _of_run(Observation, _OBSERVATIONS))
+TRACKER = _of_run("tracker", TrackerState, without=_DERIVED)
+OBSERVATIONS = _of_run("observations", Observation)
 ROLLOUTS = Part("rollouts", {**_STEP, "seq": "int", "prompt": "optional text", "response": "optional text"}, _rollouts)
 METRICS = Part("metrics", {"name": "text", **_STEP, "value": "float"}, _metrics)
-SUMMARIES = Part("step_summaries", _SUMMARIES, _of_run(StepSummary, _SUMMARIES))
-EVALUATIONS = Part("evaluations", _EVALUATIONS, _of_run(Evaluation, _EVALUATIONS))
-INIT_SCORES = Part("init_scores", _INIT_SCORES, _of_run(InitScore, _INIT_SCORES))
+SUMMARIES = _of_run("step_summaries", StepSummary)
+EVALUATIONS = _of_run("evaluations", Evaluation)
+INIT_SCORES = _of_run("init_scores", InitScore)
 
 PARTS = (PROMPTS, TRACKER, INIT_SCORES, OBSERVATIONS, ROLLOUTS, METRICS, SUMMARIES, EVALUATIONS)
 """All files but the manifest, prompts first: the others refer to them."""

@@ -14,11 +14,11 @@ from verl_spo.store.transfer import formats
 from verl_spo.store.transfer.layout import PARTS
 
 NAME = "run.json"
-VERSION = 1
+VERSION = 3
 
 _RUN = (
     "name", "uid", "status", "attempt", "created_at", "heartbeat_at", "ended_at", "last_step", "clock", "pool_size",
-    "tags", "pool_digest",
+    "tags", "pool_digest", "parent_uid", "parent_name", "parent_step", "error",
 )  # fmt: skip
 _ATTEMPT = tuple(column.name for column in table_of(Attempt).columns if column.name != "run_id")
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection, Engine, select, update
 
+from verl_spo.core.estimates import Estimates
 from verl_spo.errors import StoreError
-from verl_spo.store import bulk, registry
+from verl_spo.store import bulk
 from verl_spo.store.records import RunInfo, TrackerRows
+from verl_spo.store.runs import claims
+from verl_spo.store.runs.status import Status
 from verl_spo.store.schema import InitScore, Prompt, Run, table_of
 from verl_spo.store.text import clean, content_text
 
@@ -46,9 +49,9 @@ def import_scores(engine: Engine, name: str, scores: Mapping[str, Sequence[float
             shown = list(values)[:4]
             raise StoreError(f"prompt {prompt[:60]!r}: its scores {shown} must be in [0, 1], and at least one")
     with engine.begin() as connection:
-        if registry.find(connection, name) is not None:
+        if claims.lock(connection, name) is not None:
             raise StoreError(f"run {name!r}: there is one of this name; choose another (--as)")
-        found = _find(connection, scores)
+        found = _by_prompt(connection, scores)
         if not found:
             raise StoreError(
                 "none of the file's prompts is in the database: train on the same data first, so that it knows them"
@@ -58,7 +61,7 @@ def import_scores(engine: Engine, name: str, scores: Mapping[str, Sequence[float
     return Matched(len(found), len(scores) - len({key for key, _ in found.values()}))
 
 
-def _find(connection: Connection, scores: Mapping[str, Sequence[float]]) -> dict[int, tuple[str, Sequence[float]]]:
+def _by_prompt(connection: Connection, scores: Mapping[str, Sequence[float]]) -> dict[int, tuple[str, Sequence[float]]]:
     """Scores, with the name that the file has for them, by prompt id."""
     found: dict[int, tuple[str, Sequence[float]]] = {}
     query = select(Prompt.id, Prompt.digest, Prompt.messages)
@@ -75,7 +78,7 @@ def _create(connection: Connection, name: str, found: Mapping[int, tuple[str, Se
     ids = np.array(sorted(found), dtype=np.int64)
     counts = np.array([len(found[prompt][1]) for prompt in ids.tolist()])
     sums = np.array([sum(found[prompt][1]) for prompt in ids.tolist()])
-    value = (sums + 0.5) / (counts + 1)
+    value = Estimates(counts, sums).values(prior=0.5)
     rows = TrackerRows(
         slots=np.arange(len(ids)),
         alpha=n_eff * value,
@@ -85,9 +88,9 @@ def _create(connection: Connection, name: str, found: Mapping[int, tuple[str, Se
         last_step=np.zeros(len(ids), dtype=np.int64),
     )
     info = RunInfo(clean(name), {}, {}, None, "", b"", uuid.uuid4().hex)
-    claim = registry.claim(connection, info, ids, rows, 0.0, None)
+    claim = claims.claim(connection, info, ids, rows, 0.0, None)
     run = np.full(len(ids), claim.run_id)
     scores = {"run_id": run, "prompt_id": ids, "responses": counts, "reward_sum": sums}
     bulk.insert_columns(connection, table_of(InitScore), scores)
-    ended = {"status": "imported", "ended_at": time.time()}
+    ended = {"status": Status.IMPORTED, "ended_at": time.time()}
     connection.execute(update(Run).where(Run.id == claim.run_id).values(ended))

@@ -1,11 +1,15 @@
 from collections.abc import Callable
 
 import pytest
+import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from tests.support.plausible import PlausibleRun, Question, arithmetic
-from verl_spo.dashboard.one_prompt import ROLLOUTS
-from verl_spo.store import open_reader, queries
+from tests.support.stores import Training, info
+from verl_spo.config import StoreConfig
+from verl_spo.store import open_reader, open_writer, queries
+from verl_spo.training.prompts.pool import PromptPool
+from verl_spo_dashboard.one_prompt import ROLLOUTS
 
 Open = Callable[..., AppTest]
 
@@ -60,6 +64,20 @@ def test_a_search_finds_and_begins_at_its_first_page(run: PlausibleRun, open_pag
     assert "No prompt" in app.info[0].value
 
 
+def test_a_prompt_that_a_parent_visited_has_no_history_yet(run: PlausibleRun, url: str, open_page: Open) -> None:
+    with open_reader(url) as reader:
+        (prompt,) = queries.prompts(reader, 1, "visits", True, limit=1).rows
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM observations"))
+    engine.dispose()
+    app = open_page("prompts", run="a", prompt=str(prompt.prompt_id))
+    assert not app.exception
+    assert [info.value for info in app.info] == [
+        "None of its visits is in this run's history: its value is where it began."
+    ]
+
+
 def test_a_prompt_has_its_figures_history_and_answers(run: PlausibleRun, url: str, open_page: Open) -> None:
     with open_reader(url) as reader:
         (prompt,) = queries.prompts(reader, 1, "visits", True, limit=1).rows
@@ -72,6 +90,16 @@ def test_a_prompt_has_its_figures_history_and_answers(run: PlausibleRun, url: st
     assert {metric.label: metric.value for metric in app.metric}["Visits"] == str(prompt.visits)
     assert len(app.get("vega_lite_chart")) == 1
     assert any("reward 1" in text.value or "reward 0" in text.value for text in app.text)
+
+
+def test_a_prompt_of_parts_is_its_text(url: str, open_page: Open) -> None:
+    parts = [{"type": "image", "image": b"picture"}, {"type": "text", "text": "Which colour?"}]
+    prompts = PromptPool([{"prompt": [{"role": "user", "content": parts}]}]).records()
+    open_writer(StoreConfig(url=url), info("a"), prompts, Training(1).rows(), None).close("finished")
+    app = open_page("prompts", run="a", prompt="1", q="colour")
+    assert app.dataframe[0].value["text"].tolist() == ["Which colour?"]
+    assert app.code[0].value == "Which colour?"
+    assert not [text.value for text in app.text if "Right answer" in text.value]
 
 
 def test_a_prompt_that_was_never_visited(url: str, open_page: Open) -> None:

@@ -6,6 +6,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests.support.plausible import PlausibleRun
 from verl_spo.store import open_reader, queries
+from verl_spo.store.records import Parent
+from verl_spo.store.runs.status import Status
 
 Open = Callable[..., AppTest]
 
@@ -60,7 +62,7 @@ def test_passwords_stay_secret(monkeypatch: pytest.MonkeyPatch, open_page: Open)
 def test_every_run_is_listed_with_how_far_it_is(url: str, open_page: Open) -> None:
     with PlausibleRun(url, name="done").train(5):
         pass
-    PlausibleRun(url, name="broken", seed=1).train(2).close("failed")
+    PlausibleRun(url, name="broken", seed=1).train(2).close(Status.FAILED)
     PlausibleRun(url, name="silent", seed=2).close()
     execute(url, "UPDATE runs SET status = 'running', heartbeat_at = heartbeat_at - 3600 WHERE name = 'silent'")
     with PlausibleRun(url, name="live", seed=3).train(3):
@@ -74,6 +76,19 @@ def test_every_run_is_listed_with_how_far_it_is(url: str, open_page: Open) -> No
     rewards = dict(zip(ids, table["reward"], strict=True))
     assert {number: rewards[number] for number in last} == pytest.approx(last)
     assert table["reward"].isna().tolist() == [False, True, False, False]
+
+
+def test_a_run_that_branched_names_its_parent(url: str, open_page: Open) -> None:
+    with PlausibleRun(url, name="parent").train(3) as parent:
+        assert "parent" not in open_page("runs").dataframe[0].value
+    branch = Parent(parent.uid, "parent", 1000)
+    with PlausibleRun(url, name="branch", seed=1, parent=branch).train(4):
+        pass
+    table = open_page("runs").dataframe[0].value.set_index("name")
+    assert table["parent"].to_dict() == {"branch": "parent, step 1,000", "parent": ""}
+    assert table["step"].to_dict() == {"branch": 1004, "parent": 3}
+    # The sketch is of its own steps, all four of them.
+    assert [len(sketch) for sketch in table["sketch"]] == [4, 3]
 
 
 def test_ticked_runs_can_be_compared_and_one_browsed(url: str, open_page: Open) -> None:

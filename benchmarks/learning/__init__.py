@@ -1,0 +1,1 @@
+"""Does it learn, and better than what?"""

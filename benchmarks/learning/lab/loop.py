@@ -1,0 +1,100 @@
+"""One run of the lab: draw, sample, score, update, and look at all prompts now and then."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.learning.lab.methods import Variant, make_method
+from benchmarks.learning.lab.policy import Policy
+from benchmarks.learning.lab.task import Task
+from benchmarks.learning.lab.update import by_arrival, by_chance, update
+from benchmarks.learning.rows import Row
+from verl_spo.core.advantage import no_signal_share
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all methods of a table have in common.
+
+    Attributes:
+        name: Of the table.
+        pool: Prompts.
+        batch: Trajectories a step.
+        steps: Training steps.
+        lr: AdamW's learning rate.
+        evaluate_every: Steps between two looks at the reward curve and the validation accuracy.
+        parts: Of a step's batch, which arrive one after the other, the shortest responses first; each is an update.
+        delay: Tokens by which a wrong response arrives later than its length says.
+    """
+
+    name: str
+    pool: int = 1024
+    batch: int = 128
+    steps: int = 160
+    lr: float = 3e-4
+    evaluate_every: int = 10
+    parts: int = 1
+    delay: float = 0.0
+
+
+def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
+    """Train once; the same arguments give the same row on the same machine."""
+    generator = torch.Generator().manual_seed(seed)
+    policy = task.policy()
+    optimizer = torch.optim.AdamW(policy.model.parameters(), lr=setting.lr, weight_decay=0.01)
+    method = make_method(variant, task.size, setting.batch, policy, seed, setting.parts > 1)
+    curve = [look(task, policy, 0)]
+    idle, rewarded = [], []
+    for step in range(1, setting.steps + 1):
+        slots = method.draw(setting.batch)
+        samples = policy.sample(task.prompts.rows(slots), generator)
+        rewards = task.rewards(slots, samples.tokens)
+        parts = by_arrival(samples.tokens.lengths + setting.delay * (1 - rewards), setting.parts)
+        advantages = method.advantages(step, slots, samples, rewards, parts)
+        mini_batches = parts if setting.parts > 1 else by_chance(setting.batch, generator)
+        method.published(update(policy, optimizer, samples, advantages, mini_batches))
+        idle.append(no_signal_share(advantages))
+        rewarded.append(float(rewards.mean()))
+        if step % setting.evaluate_every == 0 or step == setting.steps:
+            curve.append(look(task, policy, step))
+    return Row.from_curve(
+        curve,
+        setting.batch,
+        tier="lab",
+        **identity(task, setting, variant, seed),
+        degenerate=float(np.mean(idle)),
+        extra_logprob_passes=round(policy.passes / setting.steps, 2),
+        metrics={"batch_reward": float(np.mean(rewarded)), **method.metrics(), **breadth(task, policy)},
+    )
+
+
+def identity(task: Task, setting: Setting, variant: Variant, seed: int) -> dict[str, Any]:
+    """The fields of a row that say what was run."""
+    return {
+        "setting": setting.name,
+        "method": variant.method,
+        "retention": variant.retention,
+        "normalization": variant.normalization,
+        "seed": seed,
+        "steps": setting.steps,
+        "pool": task.size,
+        "lr": setting.lr,
+        "policy": task.policy_digest,
+    }
+
+
+def look(task: Task, policy: Policy, step: int) -> tuple[int, float, float]:
+    """A point of the curve: expected reward over the pool and validation accuracy."""
+    return step, float(policy.success_rates(task.pool).mean()), float(policy.success_rates(task.validation).mean())
+
+
+def breadth(task: Task, policy: Policy) -> dict[str, float]:
+    """What a policy has left beside its likeliest answers: entropy in nats per token, and pass@8 on validation.
+
+    The entropy is exact at every token of one response to each prompt of the pool; pass@8 follows from exact rates.
+    """
+    samples = policy.sample(task.pool.prompts, torch.Generator().manual_seed(0))
+    failing = 1.0 - policy.success_rates(task.validation)
+    return {"entropy": policy.entropy(samples.tokens), "pass_at_8": float((1.0 - failing**8).mean())}

@@ -1,0 +1,184 @@
+"""Does it learn, and better than what? Every method at equal numbers of trajectories, over many seeds.
+
+    python -m benchmarks.learning lab [--setting NAME ...] [--seeds 0 1 ...]
+    python -m benchmarks.learning verl [--seeds 0 1 ...]
+    python -m benchmarks.learning variance [--seeds 0 1 ...]
+    python -m benchmarks.learning tables
+
+Two tiers share the mathematics (`verl_spo.core`), the prompts and the model: `lab` is a plain torch loop, cheap enough
+for statistics; `verl` is real verl and vLLM. Both add rows to `benchmarks/results/learning_*.json`, a row per run, and
+skip the runs that are already there. `tables` writes what stands between the marks in docs/learning.md.
+"""
+
+import argparse
+import functools
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from hashlib import blake2b
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from benchmarks.learning import report, rows, settings
+from benchmarks.learning.curves import curves
+from benchmarks.learning.lab import loop, variance
+from benchmarks.learning.lab.loop import Setting
+from benchmarks.learning.lab.methods import Variant
+from benchmarks.learning.lab.task import Task, make_task
+from benchmarks.learning.real import trial
+from benchmarks.learning.rows import Row
+from verl_spo.demo.arithmetic import make_prompt_set, write_prompt_set
+from verl_spo.demo.recipe import Recipe
+from verl_spo.demo.tiny_model import is_current, make_tiny_model, read_card
+
+REPOSITORY = Path(__file__).parents[2]
+OUTPUTS = REPOSITORY / "outputs"
+DOCUMENT = REPOSITORY / "docs" / "learning.md"
+VARIANCE = rows.RESULTS / "gradient_variance.json"
+Tables = Mapping[Setting, Sequence[Variant]]
+
+
+def main() -> None:
+    """Parse the command line and do it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.learning", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    lab = commands.add_parser("lab", help="run the lab tier")
+    lab.add_argument("--setting", nargs="*", choices=[setting.name for setting in settings.LAB], help="default: all")
+    lab.add_argument("--seeds", type=int, nargs="*", default=list(range(10)), help="default: 0 to 9")
+    lab.set_defaults(command=lambda given: run_lab(given.setting, given.seeds))
+    verl = commands.add_parser("verl", help="run the verl tier")
+    verl.add_argument("--seeds", type=int, nargs="*", default=list(range(3)), help="default: 0 to 2")
+    verl.set_defaults(command=lambda given: run_missing("verl", settings.VERL, given.seeds, run_verl))
+    gradients = commands.add_parser("variance", help="measure the gradient's variance under each baseline")
+    gradients.add_argument("--seeds", type=int, nargs="*", default=list(range(5)), help="default: 0 to 4")
+    gradients.set_defaults(command=lambda given: measure_variance(given.seeds))
+    tables = commands.add_parser("tables", help="write the tables and plots of docs/learning.md")
+    tables.set_defaults(command=lambda given: write_tables())
+    given = parser.parse_args()
+    given.command(given)
+
+
+def run_lab(names: Sequence[str] | None, seeds: Sequence[int]) -> None:
+    """Run what is missing of the lab tier."""
+    torch.set_num_threads(1)
+    chosen = {setting: variants for setting, variants in settings.LAB.items() if names is None or setting.name in names}
+    run_missing("lab", chosen, seeds, loop.run)
+
+
+def measure_variance(seeds: Sequence[int]) -> None:
+    """Measure, and keep the points."""
+    torch.set_num_threads(1)
+    setting = next(iter(settings.LAB))
+    task = make_or_load_task(setting.pool)
+    points = [
+        point for seed in seeds for point in variance.measure(task, setting, seed, (0, 20, 40, 80, 120, 160), 800)
+    ]
+    VARIANCE.write_text(json.dumps([asdict(point) for point in points], indent=1) + "\n")
+    print(variance.table(points), variance.stand_in_table(points), sep="\n\n")
+
+
+def run_verl(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
+    """One run of the verl tier, in a folder of its own under outputs/."""
+    data = OUTPUTS / "verl" / f"pool-{setting.pool}"
+    write_prompt_set(make_prompt_set(train=setting.pool), data)
+    name = "-".join([setting.name, *filter(None, key_of(variant)), str(seed)]).replace(" ", "-")
+    return trial.run(
+        task, setting, variant, seed, trial.Files(model_folder(setting.pool), data, OUTPUTS / "verl" / name)
+    )
+
+
+def run_missing(
+    tier: str, tables: Tables, seeds: Sequence[int], run: Callable[[Task, Setting, Variant, int], Row]
+) -> None:
+    """Make and keep what is missing; all variants of a seed before the next seed, so that tables stay balanced."""
+    path = results(tier)
+    for setting, variants in tables.items():
+        task = make_or_load_task(setting.pool)
+        for seed, variant in missing(path, setting, variants, seeds, task.policy_digest):
+            started = time.monotonic()
+            row = run(task, setting, variant, seed)
+            rows.add(path, row)
+            print(
+                f"{tier}, {setting.name}, seed {seed}, {' '.join(filter(None, row.variant))}: area {row.area:.3f}, "
+                f"final {row.final:.3f} ({time.monotonic() - started:.0f} s)",
+                flush=True,
+            )
+
+
+def results(tier: str) -> Path:
+    """The file of a tier's rows."""
+    return rows.RESULTS / f"learning_{tier}.json"
+
+
+def missing(
+    path: Path, setting: Setting, variants: Sequence[Variant], seeds: Sequence[int], policy: str
+) -> list[tuple[int, Variant]]:
+    """The runs of a setting that a result file does not have yet.
+
+    Raises:
+        ValueError: There are rows from another starting policy.
+    """
+    known = [row for row in rows.load([path]) if row.setting == setting.name]
+    if others := {row.policy for row in known} - {policy}:
+        raise ValueError(f"{path}: has runs from the model {others}, this is {policy}; move the file away")
+    there = {(row.seed, row.variant) for row in known}
+    return [(seed, variant) for seed in seeds for variant in variants if (seed, key_of(variant)) not in there]
+
+
+def key_of(variant: Variant) -> rows.VariantKey:
+    """A variant as its rows name it."""
+    return variant.method, variant.retention, variant.normalization
+
+
+def model_folder(pool: int) -> Path:
+    """Where the starting policy for so many prompts is kept."""
+    return OUTPUTS / "lab" / f"pool-{pool}"
+
+
+@functools.cache
+def make_or_load_task(pool: int) -> Task:
+    """The demo's prompts and model, or more of the same; models are kept under outputs/."""
+    prompts, folder = make_prompt_set(train=pool), model_folder(pool)
+    if not is_current(folder, prompts, Recipe()):
+        print(f"training the starting policy for {pool} prompts ...", flush=True)
+        make_tiny_model(prompts).save(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return make_task(
+        prompts, tokenizer, model, policy_digest=blake2b(str(read_card(folder)).encode(), digest_size=4).hexdigest()
+    )
+
+
+def write_tables() -> None:
+    """Put a table and a plot for each tier and setting between their marks in the document."""
+    document = DOCUMENT.read_text()
+    everything = rows.load(sorted(rows.RESULTS.glob("learning_*.json")))
+    for tier, setting in dict.fromkeys((row.tier, row.setting) for row in everything):
+        chosen = [row for row in everything if (row.tier, row.setting) == (tier, setting)]
+        plot = DOCUMENT.with_name(f"learning-{tier}-{setting.replace(' ', '-')}.svg")
+        curves(report.by_variant(chosen), report.SHOWN).save(plot)
+        picture = f"![Expected reward over trajectories, {tier} tier, {setting}]({plot.name})"
+        document = between_marks(document, f"{tier} {setting}", f"{report.table(chosen)}\n\n{picture}")
+    document = between_marks(document, "agreement", report.agreement(everything, "default"))
+    points = [variance.Point(**point) for point in json.loads(VARIANCE.read_text())]
+    document = between_marks(document, "variance", variance.table(points))
+    document = between_marks(document, "stand-ins", variance.stand_in_table(points))
+    DOCUMENT.write_text(document)
+
+
+def between_marks(document: str, name: str, text: str) -> str:
+    """Replace what stands between the marks of `name`.
+
+    Raises:
+        ValueError: The document has no such marks.
+    """
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    if begin not in document or end not in document:
+        raise ValueError(f"{DOCUMENT}: has no marks {begin} ... {end} for these results")
+    head, _, rest = document.partition(begin)
+    return f"{head}{begin}\n{text}\n{end}{rest.partition(end)[2]}"

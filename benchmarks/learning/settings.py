@@ -1,0 +1,68 @@
+"""What is run: settings, one table each, and the variants in their tables."""
+
+from typing import get_args
+
+from benchmarks.learning.lab.loop import Setting
+from benchmarks.learning.lab.methods import Variant
+from verl_spo.config import NormalizationKind, RetentionKind
+
+RETENTIONS = get_args(RetentionKind)
+NORMALIZATIONS = get_args(NormalizationKind)
+
+_BASELINES = (Variant("grpo"), Variant("reinforce++"))
+_SPO = tuple(Variant("spo", retention, how) for retention in RETENTIONS for how in NORMALIZATIONS)
+# The retention matters little here: two of them show that.
+_OPTIMAL = (
+    Variant("spo, optimal baseline", "kl", "trajectory"),
+    Variant("spo, optimal baseline", "drift", "trajectory"),
+    Variant("spo, optimal baseline, uniform sampling", "kl", "trajectory"),
+    Variant("spo, optimal baseline, epochs", "kl", "trajectory"),
+    Variant("reinforce, optimal baseline"),
+)
+_ABLATIONS = (
+    Variant("spo", "event, published step", "trajectory"),
+    Variant("spo, no baseline", "kl", "trajectory"),
+    Variant("spo, uniform sampling", "kl", "trajectory"),
+    Variant("spo, epochs", "kl", "trajectory"),
+)
+_RETENTIONS_ALONE = tuple(Variant("spo", retention, "trajectory") for retention in RETENTIONS)
+# What the parts of a batch are normalized over, in the order in which they come in.
+_PARTS = (
+    Variant("spo", "kl", "trajectory"),
+    Variant("spo, each part alone", "kl", "trajectory"),
+    Variant("spo, whole batch", "kl", "trajectory"),
+)
+# Whether what learns fast narrows the policy.
+_NARROWING = (
+    *_BASELINES,
+    Variant("spo", "kl", "trajectory"),
+    Variant("spo, optimal baseline", "kl", "trajectory"),
+    Variant("reinforce, optimal baseline"),
+)
+
+# Every method at the learning rate of the demo; then where drift does not saturate, and in a pool 32 times the batch;
+# then, in shorter runs, what is left of the policy, and batches that come in parts.
+LAB: dict[Setting, tuple[Variant, ...]] = {
+    Setting("default"): (*_BASELINES, *_SPO, *_OPTIMAL, *_ABLATIONS),
+    Setting("lr 1e-4", lr=1e-4): (*_BASELINES, *_RETENTIONS_ALONE),
+    Setting("lr 3e-5", lr=3e-5): (*_BASELINES, *_RETENTIONS_ALONE),
+    Setting("pool 4096", pool=4096): (
+        *_BASELINES,
+        *_RETENTIONS_ALONE,
+        Variant("spo", "event, published step", "trajectory"),
+    ),
+    Setting("narrowing", steps=80): _NARROWING,
+    Setting("parts", steps=80, parts=4): _PARTS,
+    Setting("parts, wrong late", steps=80, parts=4, delay=2.0): _PARTS,
+}
+
+# Real verl and vLLM: the recipes' own settings.
+VERL: dict[Setting, tuple[Variant, ...]] = {
+    Setting("default", steps=100): (
+        Variant("grpo"),
+        Variant("spo", "kl", "trajectory"),
+        Variant("spo", "drift", "trajectory"),
+        Variant("spo", "event", "token"),
+        Variant("spo, optimal baseline", "kl", "trajectory"),
+    ),
+}

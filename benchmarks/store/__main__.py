@@ -1,0 +1,5 @@
+"""`python -m benchmarks.store`: see `main`."""
+
+from benchmarks.store.main import main
+
+main()

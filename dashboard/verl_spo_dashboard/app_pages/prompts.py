@@ -1,0 +1,178 @@
+"""A run's prompts: the table of all, and one's history and answers beside it."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from verl_spo.store import Reader, queries
+from verl_spo.store.queries import PromptFilter, PromptRow, RunRow
+from verl_spo.store.queries.prompt_plan import Sort
+from verl_spo_dashboard import data, parts
+from verl_spo_dashboard.one_prompt import interval, show
+from verl_spo_dashboard.wording import counted
+
+PAGE_ROWS = 20
+MOST_PROMPTS = 10_000
+"""That can be paged through; of more, others come to the front by searching and sorting."""
+
+ORDERS: dict[str, tuple[Sort, bool]] = {
+    "Hardest first": ("value", False),
+    "Easiest first": ("value", True),
+    "Least certain first": ("uncertainty", True),
+    "Most certain first": ("uncertainty", False),
+    "Least evidence first": ("n_eff", False),
+    "Most evidence first": ("n_eff", True),
+    "Most visits first": ("visits", True),
+    "Fewest visits first": ("visits", False),
+    "Latest visit first": ("last_step", True),
+    "Oldest visit first": ("last_step", False),
+}
+"""What the page calls the store's orders: by what, and whether descending."""
+
+_TABLE_TEXT = 300
+
+
+def _page() -> None:
+    st.title("Prompts")
+    with parts.errors_shown():
+        database = data.reader()
+        runs = queries.runs(database)
+        if not runs:
+            parts.no_runs()
+            return
+        run, where, order = _controls(database, runs)
+        if run is None:
+            st.info("Choose a run above.", icon=":material/quiz:")
+            return
+        parts.notes([run], time.time())
+        if not run.pool_size:
+            return
+        left, right = st.columns([5, 4], gap="large")
+        with left:
+            _table(database, run, where, order)
+        with right:
+            show(database, run, _chosen())
+
+
+def _controls(database: Reader, runs: Sequence[RunRow]) -> tuple[RunRow | None, PromptFilter, str]:
+    """Which prompts, in which order. The address keeps it all."""
+    names = [run.name for run in runs]
+    # The newest one, by its name: it will not be the newest for long.
+    parts.begin_with("run", names[0])
+    sources = queries.data_sources(database)
+    columns = st.columns([3, 3, 2, 2] if len(sources) > 1 else [3, 3, 2], vertical_alignment="bottom")
+    name = columns[0].selectbox("Run", names, index=None, key="run", bind="query-params", on_change=_first_page)
+    words = columns[1].text_input(
+        "Search", key="q", type="search", placeholder='Words, or "words in a row"', live=True,
+        bind="query-params", on_change=_first_page,
+    )  # fmt: skip
+    order = columns[2].selectbox("Order", list(ORDERS), key="sort", bind="query-params", on_change=_first_page)
+    source = None
+    if len(sources) > 1:
+        source = columns[3].selectbox(
+            "Source", sources, index=None, key="source", placeholder="All", bind="query-params", on_change=_first_page
+        )
+    run = next((run for run in runs if run.name == name), None)
+    return run, PromptFilter(words=words or "", source=source), order
+
+
+def _first_page() -> None:
+    st.session_state["page"] = 1
+
+
+def _table(database: Reader, run: RunRow, where: PromptFilter, order: str) -> None:
+    count = queries.count_prompts(database, run.id, where, MOST_PROMPTS)
+    if not count:
+        st.info("No prompt has all of these words.", icon=":material/search_off:")
+        return
+    pages = -(-count // PAGE_ROWS)
+    slot = st.container()
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.text(f"The first {count:,}; search for others" if count == MOST_PROMPTS else counted(count, "prompt"))
+        page = st.pagination(pages, key="page", bind="query-params")
+    with slot:
+        _rows(_read_page(database, run, where, order, page))
+
+
+def _rows(rows: Sequence[PromptRow]) -> None:
+    """The table; a click on a row, or its tick, chooses the prompt."""
+    ids = [row.prompt_id for row in rows]
+    key = f"prompts-{hash(tuple(ids))}"
+    chosen = _chosen()
+    before = [ids.index(chosen)] if chosen in ids else []
+    st.dataframe(
+        _columns(rows),
+        key=key,
+        column_config=_layout(),
+        hide_index=True,
+        height="content",
+        on_select=lambda: _choose(key, ids),
+        selection_mode=["single-row", "single-cell"],
+        selection_default={"selection": {"rows": before, "columns": [], "cells": []}},
+        alt="Prompts",
+    )
+
+
+def _choose(key: str, ids: Sequence[int]) -> None:
+    selection = st.session_state[key]["selection"]
+    rows = [row for row, _ in selection["cells"]] or selection["rows"]
+    if rows:
+        st.query_params["prompt"] = str(ids[rows[0]])
+        st.session_state[key] = {"selection": {"rows": rows[:1], "columns": [], "cells": []}}
+    else:
+        st.query_params.pop("prompt", None)
+
+
+def _chosen() -> int | None:
+    number = st.query_params.get("prompt", "")
+    return int(number) if number.isdecimal() and len(number) < 19 else None
+
+
+def _read_page(database: Reader, run: RunRow, where: PromptFilter, order: str, page: int) -> Sequence[PromptRow]:
+    """A page. The store reads on from a key: those of the pages seen are kept, others are walked to."""
+    view = (run.id, run.last_step, where, order)
+    kept = st.session_state.get("pages")
+    keys = kept[1] if kept and kept[0] == view else {1: None}
+    st.session_state["pages"] = (view, keys)
+    sort, descending = ORDERS[order]
+    known = max(number for number in keys if number <= page)
+    if known < page:
+        skipped = (page - known) * PAGE_ROWS
+        keys[page] = queries.prompts(database, run.id, sort, descending, where, keys[known], skipped).next
+    found = queries.prompts(database, run.id, sort, descending, where, keys[page], PAGE_ROWS)
+    if found.next:
+        keys[page + 1] = found.next
+    return found.rows
+
+
+def _columns(rows: Sequence[PromptRow]) -> dict[str, list[Any]]:
+    sources = [row.data_source for row in rows]
+    return {
+        "text": [" ".join(row.text[:_TABLE_TEXT].split()) for row in rows],
+        "value": [row.value for row in rows],
+        "interval": [interval(row) for row in rows],
+        "n_eff": [row.n_eff for row in rows],
+        "visits": [row.visits for row in rows],
+        "last": [row.last_step or None for row in rows],
+        **({"source": sources} if len(set(sources)) > 1 else {}),
+    }
+
+
+def _layout() -> dict[str, Any]:
+    config = st.column_config
+    return {
+        "text": config.TextColumn("Prompt", width=190),
+        "value": config.ProgressColumn(
+            "v̂", min_value=0, max_value=1, format="%.2f", width=95, help="Estimated success rate."
+        ),
+        "interval": config.TextColumn("90 %", width=90, help="Interval of the success rate."),
+        "n_eff": config.NumberColumn("N_eff", format="%.1f", width=50, help="Evidence, in observations."),
+        "visits": config.NumberColumn("Visits", width=50),
+        "last": config.NumberColumn("Last step", width=65),
+        "source": config.TextColumn("Source", width=80),
+    }
+
+
+_page()

@@ -1,0 +1,132 @@
+"""What pages have of the store: read once, then only what is new."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import streamlit as st
+
+from verl_spo.config import StoreConfig
+from verl_spo.store import Reader, open_reader, queries
+from verl_spo.store.database.urls import is_sqlite, parse, sqlite_path
+from verl_spo.store.queries import Cursor, RunRow
+from verl_spo.store.records import FloatArray, IntArray
+from verl_spo_dashboard import series
+from verl_spo_dashboard.server import DB_VARIABLE
+
+HEAT_MAP_STEPS = 150
+SKETCH_POINTS = 40
+
+
+def reader() -> Reader:
+    """The database that this server shows, read-only.
+
+    Raises:
+        StoreError: It cannot be read.
+        SchemaError: Its schema is missing, older or newer.
+    """
+    url = os.environ.get(DB_VARIABLE, StoreConfig().url)
+    return _open(url, _identity(url))
+
+
+def reward_sketch(database: Reader, run: RunRow) -> list[float]:
+    """A few mean rewards from the whole run, the last step's at the end."""
+    return _rewards(database, run.id, run.uid, run.attempt, run.begins_after, run.last_step)
+
+
+class Curves:
+    """Metrics of runs, as far as a page has read them."""
+
+    def __init__(self) -> None:
+        self._cursor: Cursor | None = None
+        self._points: dict[tuple[int, str], tuple[IntArray, FloatArray]] = {}
+
+    def update(self, database: Reader, run_ids: Sequence[int], names: Sequence[str]) -> None:
+        """Read what is new."""
+        page = queries.metric_series(database, run_ids, names, self._cursor)
+        self._cursor = page.cursor
+        self._points = {key: points for key, points in self._points.items() if key[0] not in page.restarted}
+        for new in page.series:
+            steps, values = self.points(new.run_id, new.name)
+            self._points[new.run_id, new.name] = np.append(steps, new.steps), np.append(values, new.values)
+
+    @property
+    def names(self) -> list[str]:
+        """Metrics that any of the runs has, sorted."""
+        return sorted({name for _, name in self._points})
+
+    def points(self, run_id: int, name: str) -> tuple[IntArray, FloatArray]:
+        """Steps and values, (n,) each; empty for a metric that the run does not have."""
+        return self._points.get((run_id, name), (np.empty(0, dtype=np.int64), np.empty(0)))
+
+
+class Distributions:
+    """Histograms of v_hat over the pool, by step, as far as a page has read them; of long runs one of several steps."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[int, int] = {}
+        self._rows: dict[int, list[tuple[int, list[int]]]] = {}
+
+    def update(self, database: Reader, run: RunRow) -> None:
+        """Read what is new."""
+        if self._attempts.get(run.id) != run.attempt:
+            self._attempts[run.id], self._rows[run.id] = run.attempt, []
+        stride = series.stride_for(run.last_step - run.begins_after, HEAT_MAP_STEPS)
+        rows = [row for row in self._rows[run.id] if row[0] % stride == 0]
+        after = rows[-1][0] if rows else -1
+        new = queries.step_summaries(database, run.id, after_step=after, stride=stride)
+        self._rows[run.id] = rows + [(row.step, row.value_histogram) for row in new if row.value_histogram]
+
+    def shares(self, run_id: int) -> tuple[IntArray, FloatArray]:
+        """Steps (n,) and the share of the pool in each bin of v_hat at them, (n, bins)."""
+        rows = self._rows.get(run_id, [])
+        steps = np.array([step for step, _ in rows], dtype=np.int64)
+        if not rows:
+            return steps, np.empty((0, 0))
+        counts = np.array([counts for _, counts in rows], dtype=np.float64)
+        return steps, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+@dataclass
+class Held:
+    """What one browser tab has read of one database."""
+
+    database: Reader
+    curves: Curves = field(default_factory=Curves)
+    distributions: Distributions = field(default_factory=Distributions)
+
+
+def held(database: Reader) -> Held:
+    """What this tab has read so far; nothing yet if the database is another one than before."""
+    present = st.session_state.get("held")
+    if not isinstance(present, Held) or present.database is not database:
+        present = st.session_state["held"] = Held(database)
+    return present
+
+
+def by_names(runs: Iterable[RunRow], names: Iterable[str]) -> list[RunRow]:
+    """The runs of some names, in the names' order; names that no run has are passed over."""
+    named = {run.name: run for run in runs}
+    return [named[name] for name in names if name in named]
+
+
+@st.cache_resource(max_entries=1, show_spinner=False, on_release=Reader.close)
+def _open(url: str, identity: tuple[int, int] | None) -> Reader:
+    return open_reader(url)
+
+
+def _identity(url: str) -> tuple[int, int] | None:
+    """What tells a database file from another one that was put in its place."""
+    parsed = parse(url)
+    path = sqlite_path(parsed) if is_sqlite(parsed) else None
+    if path is None or not path.is_file():
+        return None
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _rewards(_database: Reader, run_id: int, uid: str, attempt: int, begins_after: int, last_step: int) -> list[float]:
+    steps = series.spread_steps(begins_after, last_step, SKETCH_POINTS)
+    return [reward for _, reward in queries.rewards_at(_database, run_id, steps)]

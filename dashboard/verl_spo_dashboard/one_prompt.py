@@ -1,0 +1,81 @@
+"""One prompt: what it asks, how its value moved, what the model answered. All of it is shown as plain text."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from verl_spo.store import Reader, queries
+from verl_spo.store.queries import ObservationRow, PromptRow, RolloutRow, RunRow
+from verl_spo_dashboard import charts, parts
+from verl_spo_dashboard.charts import Titles
+from verl_spo_dashboard.wording import NOTHING, number
+
+ROLLOUTS = 5
+_VISITS = 500
+_SHOWN_TEXT = 50_000
+_TALL_TEXT = 1_500
+_TALL_LINES = 15
+_TALL_HEIGHT = 320
+
+
+def show(database: Reader, run: RunRow, prompt_id: int | None) -> None:
+    """Show a prompt of a run, or how to choose one."""
+    if prompt_id is None:
+        st.info("Click a prompt to see its history and its answers.", icon=":material/ads_click:")
+        return
+    with parts.errors_shown():
+        prompt = queries.prompt(database, run.id, prompt_id)
+        _head(prompt)
+        _history(prompt, queries.prompt_history(database, run.id, prompt_id, limit=_VISITS))
+        _answers(queries.prompt_rollouts(database, run.id, prompt_id, limit=ROLLOUTS))
+
+
+def interval(prompt: PromptRow) -> str:
+    """The 90 % interval of a prompt's success rate."""
+    return f"{prompt.low:.2f} – {prompt.high:.2f}"
+
+
+def _head(prompt: PromptRow) -> None:
+    _text(prompt.text)
+    if prompt.ground_truth:
+        st.text(f"Right answer: {_cut(prompt.ground_truth)}")
+    with st.container(horizontal=True, gap="medium"):
+        st.metric("v̂", number(prompt.value), width="content")
+        st.metric("90 % interval", interval(prompt), width="content")
+        st.metric("N_eff", number(prompt.n_eff, 1), width="content")
+        st.metric("Visits", f"{prompt.visits:,}", width="content")
+        st.metric("Last step", prompt.last_step or NOTHING, width="content")
+
+
+def _history(prompt: PromptRow, visits: Sequence[ObservationRow]) -> None:
+    if not visits:
+        none = "None of its visits is in this run's history" if prompt.visits else "Not visited yet"
+        st.info(f"{none}: its value is where it began.", icon=":material/hourglass_top:")
+        return
+    titles = Titles("History", "v̂ after each visit with its 90 % interval; circles are rewards", "v̂, reward")
+    st.vega_lite_chart(charts.prompt_history(visits, titles), key="history")
+
+
+def _answers(rollouts: Sequence[RolloutRow]) -> None:
+    st.subheader("Answers", anchor=False)
+    if not rollouts:
+        st.text("None was kept: a run keeps the share spo.store.rollout_fraction of its texts.")
+        return
+    for rollout in rollouts:
+        seen = rollout.observation
+        superseded = " · superseded by a resume" if seen.superseded else ""
+        with st.container(gap="xsmall"):
+            st.text(f"Step {seen.step} · reward {seen.reward:g} · {seen.response_length} tokens{superseded}")
+            _text(rollout.response or "")
+    with st.expander("The prompt as the model read it"):
+        _text(rollouts[0].prompt or "")
+
+
+def _text(text: str) -> None:
+    height: Any = _TALL_HEIGHT if len(text) > _TALL_TEXT or text.count("\n") > _TALL_LINES else "content"
+    st.code(_cut(text), language=None, wrap_lines=True, height=height)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_TEXT else f"{text[:_SHOWN_TEXT]}\n… {len(text) - _SHOWN_TEXT:,} more characters"

@@ -1,0 +1,95 @@
+"""What several pages show: errors, empty states, a run's status.
+
+Whatever comes from a run, a prompt or a model (names, texts, and messages of errors, which quote them) is shown by
+`st.text`, `st.code`, `st.dataframe`, options of select boxes and charts only: Streamlit's labels, captions and alerts
+read Markdown.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import streamlit as st
+
+from verl_spo.errors import SPOError
+from verl_spo.store.queries import RunRow
+from verl_spo.store.runs.status import Status
+from verl_spo_dashboard.wording import duration
+
+RUNS = "app_pages/runs.py"
+CURVES = "app_pages/curves.py"
+PROMPTS = "app_pages/prompts.py"
+
+LIVE_S = 2.0
+"""Seconds between two looks at a run that trains."""
+
+SLOW_S = 10.0
+"""Seconds between two looks at what may come back to life."""
+
+BadgeColor = Literal["blue", "green", "red", "orange", "violet", "gray"]
+STATUSES: dict[Status, tuple[str, BadgeColor, str]] = {
+    Status.STARTING: ("#0072b2", "blue", ":material/rocket_launch:"),
+    Status.RUNNING: ("#0072b2", "blue", ":material/play_circle:"),
+    Status.FINISHED: ("#2f7d5b", "green", ":material/check_circle:"),
+    Status.FAILED: ("#b3372b", "red", ":material/error:"),
+    Status.LOST: ("#96690a", "orange", ":material/signal_disconnected:"),
+    Status.STOPPED: ("#69727d", "gray", ":material/stop_circle:"),
+    Status.IMPORTED: ("#6b4fa0", "violet", ":material/download:"),
+    Status.IMPORTING: ("#6b4fa0", "violet", ":material/downloading:"),
+    Status.DELETING: ("#69727d", "gray", ":material/delete:"),
+}
+"""A run's states: colour in tables, colour and symbol of the badge."""
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Show what verl-spo raises on purpose as a message in the page."""
+    try:
+        yield
+    except SPOError as error:
+        st.error("This cannot be shown.", icon=":material/database_off:")
+        st.code(str(error), language=None, wrap_lines=True)
+
+
+def no_runs() -> None:
+    """What a database without any run looks like."""
+    st.info("No runs yet: start one, and it appears here by itself.", icon=":material/rocket_launch:")
+    st.code("verl-spo train cpu/arithmetic_spo", language="bash")
+
+
+def begin_with(parameter: str, value: str | list[str]) -> None:
+    """What a widget that the address keeps begins with. Unlike a widget's default, it shows in the address too."""
+    if parameter not in st.session_state and parameter not in st.query_params:
+        st.session_state[parameter] = st.query_params[parameter] = value
+
+
+def pace(runs: Iterable[RunRow]) -> float | None:
+    """Seconds between two looks at some runs; None if nothing about them will change."""
+    statuses = {run.status for run in runs}
+    if statuses & {Status.STARTING, Status.RUNNING}:
+        return LIVE_S
+    return SLOW_S if Status.LOST in statuses else None
+
+
+def badge(run: RunRow) -> None:
+    """A run's status as a coloured word."""
+    _, color, icon = STATUSES[run.status]
+    st.badge(run.status, color=color, icon=icon)
+
+
+def notes(runs: Sequence[RunRow], now: float) -> None:
+    """Say of each run what its status leaves open: what it does before a first step, that it is lost, why it failed."""
+    for run in runs:
+        if len(runs) > 1 and (run.phase or run.error or run.status == Status.LOST):
+            st.text(run.name)
+        if run.phase:
+            st.text(f"Before the first step: {run.phase}")
+        if run.status == Status.LOST:
+            st.warning(
+                f"No sign of life for {duration(now - run.heartbeat_at)}, though nothing says that this run has ended: "
+                "its process is dead, or cannot reach the database.",
+                icon=":material/signal_disconnected:",
+            )
+        if run.error:
+            st.error("The last start failed.", icon=":material/error:")
+            st.code(run.error, language=None, wrap_lines=True)

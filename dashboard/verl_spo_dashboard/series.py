@@ -1,0 +1,56 @@
+"""What happens to a series of numbers between the store and a chart."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from verl_spo.store.records import FloatArray, IntArray
+
+MOST_POINTS = 600
+"""Points of a line, at most: a chart is not wider, and each one travels to the browser."""
+
+
+def smooth(values: FloatArray, weight: float) -> FloatArray:
+    """Exponential moving average, without the bias towards where it starts.
+
+    Args:
+        values: (n,); NaN is passed over.
+        weight: Of the past, in [0, 1); 0 leaves the values as they are.
+
+    Returns:
+        (n,); NaN only before the first number.
+    """
+    averages, total, mass = [], 0.0, 0.0
+    for value in values.tolist():
+        if value == value:
+            total, mass = weight * total + (1 - weight) * value, weight * mass + (1 - weight)
+        averages.append(total / mass if mass else np.nan)
+    return np.array(averages, dtype=np.float64)
+
+
+def thin(count: int, most: int = MOST_POINTS) -> IntArray:
+    """Indices of at most `most` of `count` points, evenly spread, with the first and the last."""
+    if count <= most:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))
+
+
+def stride_for(steps: int, most: int) -> int:
+    """The smallest power of two such that one of so many makes at most `most` of all steps."""
+    stride = 1
+    while steps // stride > most:
+        stride *= 2
+    return stride
+
+
+def spread_steps(before: int, last_step: int, most: int) -> list[int]:
+    """At most `most` of the steps after `before` up to `last_step`, evenly spread, with the last."""
+    count = last_step - before
+    return sorted({before + max(1, round(count * part / most)) for part in range(1, most + 1)}) if count else []
+
+
+def last_number(values: Sequence[float] | FloatArray) -> float:
+    """The last value that is a number; NaN if there is none."""
+    numbers = np.asarray(values, dtype=np.float64)
+    numbers = numbers[np.isfinite(numbers)]
+    return float(numbers[-1]) if numbers.size else float("nan")

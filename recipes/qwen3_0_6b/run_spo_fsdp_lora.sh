@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# SPO with LoRA adapters of Qwen3-0.6B on one GPU of 24 GB.
+# Data: verl-spo data dapo-math-17k && verl-spo data aime24 && verl-spo data aime25
+set -xeuo pipefail
+
+MODEL_PATH=${MODEL_PATH:-Qwen/Qwen3-0.6B}
+DATA_DIR=${DATA_DIR:-data}
+NNODES=${NNODES:-1}
+NGPUS_PER_NODE=${NGPUS_PER_NODE:-1}
+TRAIN_BATCH_SIZE=${TRAIN_BATCH_SIZE:-256}
+PPO_MINI_BATCH_SIZE=${PPO_MINI_BATCH_SIZE:-64}
+MAX_PROMPT_LENGTH=${MAX_PROMPT_LENGTH:-1024}
+MAX_RESPONSE_LENGTH=${MAX_RESPONSE_LENGTH:-3072}
+PPO_MAX_TOKEN_LEN_PER_GPU=${PPO_MAX_TOKEN_LEN_PER_GPU:-8192}
+ACTOR_LR=${ACTOR_LR:-1e-5}
+ROLLOUT_TP=${ROLLOUT_TP:-1}
+GPU_MEMORY_UTILIZATION=${GPU_MEMORY_UTILIZATION:-0.5}
+EXPERIMENT_NAME=${EXPERIMENT_NAME:-spo_fsdp_lora}
+
+DATA=(
+    data_dir="$DATA_DIR"
+    data.train_batch_size="$TRAIN_BATCH_SIZE"
+    data.max_prompt_length="$MAX_PROMPT_LENGTH"
+    data.max_response_length="$MAX_RESPONSE_LENGTH"
+)
+
+MODEL=(
+    actor_rollout_ref.model.path="$MODEL_PATH"
+)
+
+ACTOR=(
+    actor_rollout_ref.actor.optim.lr="$ACTOR_LR"
+    actor_rollout_ref.actor.ppo_mini_batch_size="$PPO_MINI_BATCH_SIZE"
+    actor_rollout_ref.actor.ppo_max_token_len_per_gpu="$PPO_MAX_TOKEN_LEN_PER_GPU"
+)
+
+ROLLOUT=(
+    actor_rollout_ref.rollout.tensor_model_parallel_size="$ROLLOUT_TP"
+    actor_rollout_ref.rollout.gpu_memory_utilization="$GPU_MEMORY_UTILIZATION"
+    actor_rollout_ref.rollout.max_model_len=$((MAX_PROMPT_LENGTH + MAX_RESPONSE_LENGTH))
+)
+
+TRAINER=(
+    trainer.experiment_name="$EXPERIMENT_NAME"
+    trainer.nnodes="$NNODES"
+    trainer.n_gpus_per_node="$NGPUS_PER_NODE"
+)
+
+verl-spo train qwen3_0_6b/spo_fsdp_lora \
+    "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${TRAINER[@]}" "$@"

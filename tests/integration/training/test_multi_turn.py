@@ -1,0 +1,51 @@
+"""Sessions of several turns: verl's tool agent loop with a tool, on real verl and real vLLM."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support import calculator
+from verl_spo.store import open_reader, queries
+
+pytestmark = pytest.mark.verl
+
+STEPS, BATCH, TURNS, RESPONSE_TOKENS = 3, 16, 3, 64
+TOOLS = (
+    "actor_rollout_ref.rollout.agent.default_agent_loop=tool_agent",
+    "actor_rollout_ref.rollout.multi_turn.enable=True",
+    f"actor_rollout_ref.rollout.multi_turn.function_tool_path={calculator.__file__}",
+    f"actor_rollout_ref.rollout.multi_turn.format={calculator.FORMAT}",
+    f"actor_rollout_ref.rollout.multi_turn.max_assistant_turns={TURNS}",
+    f"data.max_response_length={RESPONSE_TOKENS}",
+    "actor_rollout_ref.rollout.max_model_len=128",
+    f"trainer.total_training_steps={STEPS}",
+    "trainer.save_freq=-1",
+)
+# What the chat template puts around a tool's answer, without its markers.
+BETWEEN_TURNS = re.compile(r"\ntool\n(\d+)\nassistant\n")
+
+
+def written(response: str) -> list[str]:
+    """What the model wrote of a session, by turn."""
+    turns = BETWEEN_TURNS.split(response)
+    assert turns[1::2] == [str(int(turn)) for turn in turns[:-1:2]], response
+    return turns[::2]
+
+
+@pytest.mark.parametrize("mode", ["sync", "separate_async"])
+def test_a_session_counts_once_and_by_what_the_model_wrote(mode: str, run_dir: Path, train: Callable[..., int]) -> None:
+    recipe = "cpu/arithmetic_spo" if mode == "sync" else f"cpu/arithmetic_spo_{mode}"
+    train("turns", *TOOLS, recipe=recipe)
+    with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
+        run_id = queries.run(reader, "arithmetic/turns").run.id
+        visits = queries.tracker(reader, run_id).visits
+        rows = queries.recent_rollouts(reader, run_id, limit=STEPS * BATCH)
+    assert len(rows) == len({row.observation.uid for row in rows}) == visits.sum() == STEPS * BATCH
+    sessions = [(row.observation.response_length, written(row.response or "")) for row in rows]
+    assert max(len(turns) for _, turns in sessions) == TURNS
+    for length, turns in sessions:
+        # A token per character, and one that ends the turn unless the limit did.
+        tokens = sum(len(turn) + 1 for turn in turns)
+        assert length in {tokens, tokens - 1}, turns

@@ -1,0 +1,90 @@
+"""The wheel works in an environment and a folder of its own: nothing of it is found in the checkout."""
+
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from omegaconf import OmegaConf
+
+from tests.support import small
+from verl_spo.store import open_reader, queries
+
+pytestmark = pytest.mark.verl
+
+PROJECT = Path(__file__).parents[3]
+STEPS = 2
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of an environment with the wheel; the packages that it requires are those of this one."""
+    folder = tmp_path_factory.mktemp("wheel")
+    venv.create(folder / "environment", with_pip=True)
+    build = ("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(PROJECT))
+    subprocess.run([sys.executable, "-m", "pip", *build], check=True)
+    (wheel,) = folder.glob("verl_spo-*.whl")
+    programs = folder / "environment" / "bin"
+    subprocess.run([programs / "pip", "install", "--quiet", "--no-deps", wheel], check=True)
+    (packages,) = folder.glob("environment/lib/python*/site-packages")
+    (packages / "required.pth").write_text(sysconfig.get_path("purelib"))
+    return programs
+
+
+@pytest.fixture
+def run(installed: Path, tmp_path: Path) -> Callable[..., str]:
+    """Run a program of the environment in a folder of its own, and return what it prints."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def run_program(program: str, *arguments: str) -> str:
+        command = [installed / program, *arguments]
+        done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+        return done.stdout
+
+    return run_program
+
+
+def test_only_our_names_are_installed(installed: Path, run: Callable[..., str]) -> None:
+    (packages,) = installed.parent.glob("lib/python*/site-packages")
+    ours = {path.name for path in packages.iterdir()} - {"required.pth", "__pycache__", "_distutils_hack"}
+    ours = {name for name in ours if not name.startswith(("pip", "setuptools", "pkg_resources", "distutils"))}
+    assert {name for name in ours if not name.endswith(".dist-info")} == {"verl_spo", "verl_spo_dashboard"}
+    assert str(packages) in run("python", "-c", "import verl_spo; print(verl_spo.__file__)")
+    assert small.RECIPE in run("verl-spo", "recipes").split()
+
+
+def test_stock_verl_finds_a_recipe_by_its_name(run: Callable[..., str]) -> None:
+    printed = run("python", "-m", "verl.trainer.main_ppo", "--config-name", small.RECIPE, "--cfg", "job")
+    config = OmegaConf.create(printed)
+    assert config.spo.retention == "kl"
+    assert config.trainer.v1.trainer_mode == "spo_sync"
+
+
+def test_scripts_and_manifests_are_made_of_what_ships(run: Callable[..., str]) -> None:
+    assert run("verl-spo", "train", small.RECIPE, "--slurm", "--print").startswith("#!/usr/bin/env bash\n")
+
+
+def test_the_dashboard_answers(installed: Path, tmp_path: Path) -> None:
+    command = [installed / "verl-spo", "dashboard", "--port", "0", "--db", f"sqlite:///{tmp_path}/store.db"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            address = re.search(r"http://\S+", server.stdout.readline())
+            assert address
+            assert b"<html" in urlopen(address.group(), timeout=60).read()
+        finally:
+            server.terminate()
+
+
+def test_the_wheel_trains(run: Callable[..., str], run_dir: Path) -> None:
+    steps = f"trainer.total_training_steps={STEPS}"
+    run("verl-spo", "train", small.RECIPE, f"demo_dir={run_dir}", *small.OVERRIDES, steps)
+    with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
+        assert queries.run(reader, "arithmetic/spo").run.last_step == STEPS

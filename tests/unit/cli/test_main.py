@@ -1,0 +1,95 @@
+"""What every command pays for."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.stores import trained
+from verl_spo.errors import PluginError
+from verl_spo.training import plugin_check
+
+HEAVY = {
+    "torch",
+    "verl",
+    "ray",
+    "vllm",
+    "transformers",
+    "streamlit",
+    "hydra",
+    "omegaconf",
+    "transfer_queue",
+    "wrapt",
+}
+
+
+def test_no_command_imports_what_only_a_run_needs() -> None:
+    code = "import sys, verl_spo.cli.main; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "sqlalchemy" in loaded
+    assert not HEAVY & set(loaded)
+
+
+def test_a_recipe_is_composed_without_importing_verl() -> None:
+    """So that a run is registered within seconds, not after half a minute."""
+    code = (
+        "import sys; from verl_spo.launching import launch, compose; compose.load('cpu/arithmetic_spo', []); "
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "verl", "ray", "vllm", "transformers"} & set(loaded)
+
+
+def run_without(modules: set[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command in an environment where these modules are not installed."""
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({modules!r})); sys.argv[0] = 'verl-spo'; "
+        "from verl_spo.cli.main import app; app()"
+    )
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        (("train", "cpu/arithmetic_spo"), "verl"),
+        (("init-values", "cpu/arithmetic_spo"), "verl"),
+        (("data", "tiny-model"), "verl"),
+        (("data", "aime24"), "verl"),
+        (("data", "reasoning-gym", "--task", "gcd"), "reasoning-gym"),
+        (("dashboard",), "dashboard"),
+        (("demo",), "verl,dashboard,cpu"),
+    ],
+)
+def test_a_command_whose_extra_is_missing_says_which_one_to_install(command: tuple[str, ...], extra: str) -> None:
+    missing = {"verl", "transfer_queue", "hydra", "omegaconf", "streamlit", "vllm", "reasoning_gym"}
+    done = run_without(missing, *command)
+    assert done.returncode == 2
+    assert f"pip install 'verl-spo[{extra}]'" in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+
+
+def test_reading_needs_no_extra(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path}/store.db"
+    trained(database, steps=2)
+    missing = {"verl", "transfer_queue", "wrapt", "hydra", "omegaconf", "streamlit", "psycopg", "torch"}
+    for command in (("runs", "list", "--db", database), ("prompts", "hardest", "demo/spo", "--db", database)):
+        done = run_without(missing, *command)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+    assert "cpu/arithmetic_spo" in run_without(missing, "recipes").stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("version", "tested"), [("0.9.1", True), ("0.9.7", True), ("0.8.0", False), ("0.10.0.dev1", False)]
+)
+def test_a_version_of_verl_that_is_not_tested_is_said_aloud(
+    version: str, tested: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin_check.importlib.metadata, "version", lambda name: version)
+    if tested:
+        plugin_check.check_version()
+        return
+    with pytest.raises(PluginError, match=f"verl {version} is installed, and verl-spo is tested with verl"):
+        plugin_check.check_version()

@@ -1,8 +1,0 @@
-import pytest
-
-from verl_spo.data.tokenizer import build_tokenizer
-
-
-@pytest.fixture(scope="session")
-def tokenizer():
-    return build_tokenizer()

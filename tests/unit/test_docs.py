@@ -1,0 +1,70 @@
+"""The documentation names all there is: every command, option, table and metric."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import typer
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+from verl_spo.cli.main import app
+from verl_spo.config import RetentionKind, SPOConfig, StoreConfig
+from verl_spo.core.spo import SPO
+from verl_spo.store.schema import Base
+from verl_spo.training.metrics import step_metrics
+
+PROJECT = Path(__file__).parents[2]
+DOCUMENTS = "\n".join(path.read_text() for path in (PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")))
+
+
+def commands(group: typer.Typer, prefix: str = "verl-spo") -> list[str]:
+    """Every command that can be typed."""
+    own = [f"{prefix} {each.name or each.callback.__name__.replace('_', '-')}" for each in group.registered_commands]
+    deeper = [
+        name for each in group.registered_groups for name in commands(each.typer_instance, f"{prefix} {each.name}")
+    ]
+    return [*own, *deeper]
+
+
+@pytest.mark.parametrize("command", commands(app))
+def test_every_command_is_documented(command: str) -> None:
+    assert re.search(rf"{re.escape(command)}\b", DOCUMENTS)
+
+
+def test_every_option_is_explained_in_the_option_reference() -> None:
+    explained: set[str] = set()
+    for paragraph in (PROJECT / "recipes" / "spo" / "spo.yaml").read_text().split("\n\n"):
+        comment = [line for line in paragraph.splitlines() if line.lstrip().startswith("#")]
+        options = re.findall(r"^ *(\w+):", re.sub(r"(?m)^ *#.*", "", paragraph), re.MULTILINE)
+        explained |= set(options) if comment else set()
+    assert {field.name for field in (*fields(SPOConfig), *fields(StoreConfig))} <= explained | {"store"}
+
+
+def test_the_readmes_python_runs() -> None:
+    document = Sybil([PythonCodeBlockParser()]).parse(PROJECT / "README.md")
+    document.namespace.update(prompts=range(1000), rewards=np.linspace(0, 1, 256))
+    for example in document.examples():
+        example.evaluate()
+    assert np.isfinite(document.namespace["done"].advantages).all()
+
+
+@pytest.mark.parametrize("table", [*Base.metadata.tables, "observation_history"])
+def test_every_table_is_documented(table: str) -> None:
+    assert f"`{table}`" in (PROJECT / "docs" / "store.md").read_text()
+
+
+@pytest.mark.parametrize("retention", get_args(RetentionKind))
+def test_every_metric_is_documented(retention: str) -> None:
+    spo = SPO(SPOConfig(retention=retention), pool_size=8, batch_size=4)
+    for _ in range(2):
+        drawn = spo.dispatch(4)
+        done = spo.complete(drawn.uids, [0, 1, 0, 1], policy_change=np.full(4, 0.02))
+        spo.publish(0.02)
+    metrics = step_metrics(spo, done, failed=0, update_change=0.02, queue_depth=0)
+    documented = (PROJECT / "docs" / "metrics.md").read_text()
+    named = set(re.findall(r"`([^`]+)`", documented))
+    assert {re.sub(r"/(mean|std|p[0-9]+)$", "/...", name) for name in metrics} <= named

@@ -1,0 +1,52 @@
+"""A model's sizes are read where its config.json is: in a folder, in the hub's cache, or in what is published."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.configured import configure
+from verl_spo.training import architecture
+from verl_spo.training.architecture import Architecture
+
+QWEN3_8B = Architecture(
+    layers=36,
+    hidden=4096,
+    heads=32,
+    kv_heads=8,
+    head_dim=128,
+    feed_forward=12288,
+    vocabulary=151936,
+    positions=40960,
+)
+
+
+@pytest.mark.parametrize("path", ["Qwen/Qwen3-8B", "/models/Qwen3-8B"])
+def test_models_that_recipes_name_are_known_offline(demo_dir: Path, path: str) -> None:
+    assert architecture.of(configure(demo_dir, f"actor_rollout_ref.model.path={path}")) == QWEN3_8B
+
+
+def test_the_folders_own_config_comes_first(demo_dir: Path) -> None:
+    folder = demo_dir / "Qwen3-8B"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"num_hidden_layers": 2, "hidden_size": 64}))
+    found = architecture.of(configure(demo_dir, f"actor_rollout_ref.model.path={folder}"))
+    assert found == Architecture(layers=2, hidden=64)
+
+
+def test_an_unknown_model_is_not_known(demo_dir: Path) -> None:
+    assert architecture.of(configure(demo_dir, "actor_rollout_ref.model.path=some/model")) is None
+
+
+def test_what_the_recipe_overrides_counts(demo_dir: Path) -> None:
+    config = configure(demo_dir, recipe="qwen3_8b/spo_megatron")
+    config.actor_rollout_ref.model.override_config = {"model_config": {"max_position_embeddings": 8192}}
+    found = architecture.of(config)
+    assert found is not None
+    assert found.positions == 8192
+
+
+def test_a_model_of_more_than_text_has_its_sizes_deeper() -> None:
+    text = {"num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 64, "num_experts": 8}
+    found = Architecture.from_mapping({"text_config": text, "tie_word_embeddings": True})
+    assert found == Architecture(layers=3, hidden=64, heads=4, kv_heads=4, head_dim=16, experts=8, tied=True)

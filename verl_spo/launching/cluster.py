@@ -1,0 +1,97 @@
+"""A Ray cluster that was there before the run.
+
+Its processes do not inherit the launcher's environment, and those on other nodes are out of the launcher's reach.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from verl_spo.launching.processes import end_marked
+from verl_spo.launching.recipes import override
+
+_log = logging.getLogger(__name__)
+
+_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+ANSWER_S = 120.0
+"""Seconds for all nodes together; ending one's processes takes up to a minute and a half."""
+
+
+def joins(config: DictConfig) -> str | None:
+    """The address of the cluster that a run will join; None where it starts one of its own."""
+    options = config.ray_kwargs.ray_init
+    address = os.environ.get("RAY_ADDRESS") or options.get("address")
+    if address is None and _noted(options.get("_temp_dir")).is_file():
+        address = "auto"
+    return None if address == "local" else address
+
+
+def _noted(folder: str | None) -> Path:
+    """Where `ray start` notes its cluster, which Ray joins if it is told of no other (ray/_private/services.py:413)."""
+    default = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp") / "ray"  # noqa: S108
+    return (default if folder is None else Path(folder)) / "ray_current_cluster"
+
+
+def hand_on(environment: Mapping[str, str]) -> list[str]:
+    """Overrides that give variables to each process of a run, wherever Ray starts it."""
+    return [
+        override(f"++ray_kwargs.ray_init.runtime_env.env_vars.{name}", value) for name, value in environment.items()
+    ]
+
+
+def hand_on_in_secret(environment: Mapping[str, str]) -> dict[str, str]:
+    """A variable of the driver by which Ray gives variables to each process, in no argument and in no output of verl's.
+
+    Ray reads it when the driver joins a cluster (ray/_private/worker.py:1788); within a Ray job it is there already.
+    """
+    job = json.loads(os.environ.get(_JOB_CONFIG, "{}"))
+    runtime_env = job.get("runtime_env") or {}
+    variables = {**runtime_env.get("env_vars", {}), **environment}
+    return {_JOB_CONFIG: json.dumps({"metadata": {}, **job, "runtime_env": {**runtime_env, "env_vars": variables}})}
+
+
+def end_everywhere(mark: str, address: str) -> None:
+    """End what carries a launch's mark on every node, and say what may be left."""
+    import ray
+
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        _log.warning("Ray cluster %s: cannot be asked to end the run's processes (%s); %s", address, error, _hint(mark))
+        return
+    try:
+        _end_on_nodes(mark, ray)
+    finally:
+        ray.shutdown()
+
+
+def _end_on_nodes(mark: str, ray: Any) -> None:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task = ray.remote(num_cpus=0, max_retries=0)(end_marked)
+    nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+    asked = {
+        task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(mark): host
+        for node, host in nodes.items()
+    }
+    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
+    for answer in answered:
+        try:
+            left = ray.get(answer)
+        except ray.exceptions.RayError as error:
+            _log.warning("node %s: %s; %s", asked[answer], error, _hint(mark))
+            continue
+        if left:
+            _log.warning("node %s: %s of this run: still there after SIGKILL", asked[answer], ", ".join(left))
+    for answer in silent:
+        _log.warning("node %s: does not answer; %s", asked[answer], _hint(mark))
+
+
+def _hint(mark: str) -> str:
+    return f"what the run left has VERL_SPO_LAUNCH={mark} in its environment, and shared memory in /dev/shm"

@@ -1,0 +1,65 @@
+"""What must not stand in a list of processes, a job's script or a log: it travels in environment variables."""
+
+import os
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from verl_spo.errors import ConfigError
+from verl_spo.store.database.urls import BY_VARIABLE, VARIABLE, parse, passwords, variable, without_secrets
+from verl_spo.training import verl_options
+
+STORE_URL = "spo.store.url"
+
+
+def store_variable(config: DictConfig) -> str | None:
+    """The environment variable that holds the database's URL; None if the configuration itself does."""
+    return variable(verl_options.spo_config(config).store.url)
+
+
+def without_password(config: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """Overrides that name the variable VERL_SPO_DB instead of a database URL with a password.
+
+    This process, and all that it starts, then has the URL in that variable.
+
+    Raises:
+        StoreError: The URL is not one of a database.
+    """
+    url = verl_options.spo_config(config).store.url
+    if variable(url) or not passwords(parse(url)):
+        return list(overrides)
+    os.environ[VARIABLE] = url
+    kept = [override for override in overrides if _key(override) != STORE_URL]
+    return [*kept, f"++{STORE_URL}={BY_VARIABLE}{VARIABLE}"]
+
+
+def check(overrides: Sequence[str]) -> None:
+    """Refuse overrides that everybody could read in a job's script or description.
+
+    Raises:
+        ConfigError: One holds a secret.
+    """
+    for override, hidden in zip(overrides, shown(overrides), strict=True):
+        if override != hidden:
+            key = _key(override)
+            raise ConfigError(
+                f"{hidden}: everybody who may see the job would see this secret; put it into an environment variable "
+                f"NAME, write {key}=${{oc.env:NAME}} and give --env NAME"
+            )
+
+
+def shown(overrides: Sequence[str]) -> list[str]:
+    """Overrides for people: without secrets."""
+    return [_hide(override) for override in overrides]
+
+
+def _hide(override: str) -> str:
+    name, equals, value = override.partition("=")
+    bare, key = value.strip("'\""), _key(override)
+    hidden = without_secrets({key: bare})[key]
+    return override if hidden == bare else f"{name}{equals}{hidden}"
+
+
+def _key(override: str) -> str:
+    return str(OverridesParser.create().parse_override(override).key_or_group)

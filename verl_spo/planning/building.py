@@ -1,0 +1,105 @@
+"""Make a model without its weights, in a process of its own, and count.
+
+The process has a fake process group of as many ranks as the recipe, and everything in it lies on torch's meta device:
+an 8 B model takes a second and no memory. What that does to torch and to megatron-core's global state ends with it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from verl_spo.errors import ConfigError
+from verl_spo.planning.models import Model
+from verl_spo.planning.settings import Layout, Training
+
+_CHILD = "verl_spo.planning.child"
+_ENVIRONMENT = {
+    # No accelerator is looked for, and no plug-in loaded: the process only counts.
+    "CUDA_VISIBLE_DEVICES": "",
+    "VERL_USE_EXTERNAL_PLUGINS": "none",
+    "HF_HUB_OFFLINE": "1",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one rank of a pipeline stage holds.
+
+    Attributes:
+        parameters: How many, shared ones once.
+        trained: How many of them the optimizer knows.
+        layers: Decoder layers.
+        embeds: Whether it has the embedding.
+        outputs: Whether it has the output layer.
+    """
+
+    parameters: int
+    trained: int
+    layers: int
+    embeds: bool
+    outputs: bool
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model that was built.
+
+    Attributes:
+        stages: The first and the last pipeline stage, or the only one. FSDP's is the whole model.
+        flops: Of the forward and backward pass of the sequences that were asked for, by verl's counter.
+    """
+
+    stages: tuple[Stage, ...]
+    flops: float
+
+
+def build(model: Model, training: Training, sequences: Sequence[int]) -> Built:
+    """Build the model as a recipe spreads it.
+
+    Args:
+        model: Which.
+        training: How it is spread.
+        sequences: Lengths to count the FLOPs of, in tokens; without any verl is not imported, which takes seconds.
+
+    Raises:
+        ConfigError: megatron-core or Hugging Face refuses, or megatron-core is not installed.
+    """
+    asked = {
+        "folder": str(model.folder),
+        "layout": asdict(training.layout),
+        "transformer": training.transformer,
+        "adapters": training.adapters,
+        "sequences": list(sequences),
+    }
+    answer = _ask(asked)
+    if "refused" in answer:
+        raise ConfigError(f"{_named(training.layout)}: the model cannot be built: {answer['refused']}")
+    return Built(tuple(Stage(**each) for each in answer["stages"]), answer["flops"])
+
+
+def _ask(asked: dict[str, Any]) -> dict[str, Any]:
+    child = subprocess.run(
+        [sys.executable, "-m", _CHILD],
+        input=json.dumps(asked),
+        env={**os.environ, **_ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if child.returncode:
+        raise ConfigError(f"the model cannot be built: the process that tried ended with\n{child.stderr[-2000:]}")
+    answer: dict[str, Any] = json.loads(child.stdout)
+    return answer
+
+
+def _named(layout: Layout) -> str:
+    if layout.engine == "fsdp":
+        return "actor_rollout_ref.model"
+    return (
+        f"actor_rollout_ref.actor.megatron at TP {layout.tensor}, PP {layout.pipeline}, CP {layout.context}, "
+        f"VPP {layout.virtual}"
+    )

@@ -1,0 +1,44 @@
+"""The process that builds: a question as JSON on stdin, the answer as JSON on stdout, all other output on stderr."""
+
+import json
+import os
+import sys
+from typing import Any
+
+from verl_spo.planning import huggingface, megatron
+
+
+def main() -> None:
+    """Answer one question (`building.build` asks it)."""
+    asked = json.load(sys.stdin)
+    # Libraries print to stdout, also from C.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with answers:
+        json.dump(_answer(asked), answers)
+
+
+def _answer(asked: dict[str, Any]) -> dict[str, Any]:
+    builder = megatron if asked["layout"]["engine"] == "megatron" else huggingface
+    try:
+        stages = builder.stages(asked)
+    except (AssertionError, ImportError, RuntimeError, TypeError, ValueError) as error:
+        # What megatron-core says of layouts that it cannot have.
+        return {"refused": f"{type(error).__name__}: {error}"}
+    return {"stages": stages, "flops": _flops(asked)}
+
+
+def _flops(asked: dict[str, Any]) -> float:
+    """Forward and backward pass as verl counts them for its MFU (verl/utils/flops_counter.py)."""
+    if not asked["sequences"]:
+        return 0.0
+    from transformers import AutoConfig
+    from verl.utils.flops_counter import ESTIMATE_FUNC
+
+    config, lengths = AutoConfig.from_pretrained(asked["folder"]), asked["sequences"]
+    # Per second of the time that passed: one.
+    return float(ESTIMATE_FUNC[config.model_type](config, sum(lengths), lengths, 1.0)) * 1e12
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""vLLM's share of a GPU: its weights, and the KV cache that is left."""
+
+import math
+from dataclasses import dataclass
+
+from verl_spo.planning.models import Model
+from verl_spo.planning.settings import Generation
+
+_BF16 = 2
+_FP32 = 4
+
+
+@dataclass(frozen=True)
+class RolloutMemory:
+    """Of one GPU, in bytes.
+
+    Attributes:
+        share: All that vLLM takes (`gpu_memory_utilization`).
+        weights: In bf16, over the ranks of a replica.
+        computing: Activations and logits of as many tokens as vLLM computes at a time.
+        cache: What is left for keys and values.
+        per_token: Keys and values of one token.
+        sequences: Longest sequences of which a replica holds all keys and values; below 1 vLLM does not start.
+    """
+
+    share: float
+    weights: float
+    computing: float
+    cache: float
+    per_token: float
+    sequences: float
+
+    @property
+    def least(self) -> float:
+        """The smallest share with which one sequence of full length can be generated."""
+        return self.share - self.cache + self.cache / self.sequences if self.sequences > 0 else math.inf
+
+
+def of_rollout(model: Model, generation: Generation, memory: float) -> RolloutMemory:
+    """What a GPU of `memory` bytes leaves vLLM."""
+    share = generation.utilization * memory
+    weights = _BF16 * model.parameters / generation.tensor
+    computing = _computing(model, generation)
+    per_token = _per_token(model, generation.tensor)
+    cache = share - weights - computing
+    return RolloutMemory(share, weights, computing, cache, per_token, max(0.0, cache / per_token / generation.length))
+
+
+def _per_token(model: Model, ranks: int) -> float:
+    """Keys and values of one token on one rank; heads that are fewer than ranks are repeated."""
+    heads = max(model.kv_heads / ranks, 1)
+    return 2 * _BF16 * model.layers * heads * model.head_dim
+
+
+def _computing(model: Model, generation: Generation) -> float:
+    """One layer's insides, and logits with a copy, in fp32, of one token of every sequence."""
+    layer = _BF16 * (2 * model.hidden + (model.query + 2 * model.key + 3 * model.intermediate) / generation.tensor)
+    return layer * generation.batched_tokens + 2 * _FP32 * model.vocabulary * generation.sequences

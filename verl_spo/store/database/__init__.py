@@ -1,0 +1,1 @@
+"""Connections, and what must hold before they are used."""

@@ -1,0 +1,89 @@
+"""What a configuration of verl says, where more than one module asks."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from verl_spo.config import SPOConfig
+
+FILE_FORMATS = (".parquet", ".json", ".jsonl")
+"""What verl reads (verl/utils/dataset/rl_dataset.py:173)."""
+
+
+def spo_config(config: DictConfig) -> SPOConfig:
+    """The validated `spo` group of a verl config; all defaults where the group is absent."""
+    return SPOConfig.from_mapping(plain(config.get("spo")) if config.get("spo") else {})
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A config as plain values, interpolations resolved."""
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+
+
+def run_name(config: DictConfig) -> str:
+    """Name of the run in the store and in checkpoints."""
+    return f"{config.trainer.project_name}/{config.trainer.experiment_name}"
+
+
+def checkpoint_folder(config: DictConfig) -> Path | None:
+    """The `global_step_N` folder that a run starts from: of its own, or else the one that it branches from."""
+    return own_checkpoint(config) or branch_point(config)
+
+
+def branch_point(config: DictConfig) -> Path | None:
+    """The folder of `spo.branch_from`, for a run that has no checkpoint of its own to go on from."""
+    named = spo_config(config).branch_from
+    return None if named is None or own_checkpoint(config) is not None else Path(named)
+
+
+def own_checkpoint(config: DictConfig) -> Path | None:
+    """The `global_step_N` folder that verl will resume from, as verl decides it (trainer_base.py:854)."""
+    mode, root = config.trainer.resume_mode, Path(config.trainer.default_local_dir)
+    if mode == "resume_path":
+        return Path(config.trainer.resume_from_path)
+    step = latest_step(root) if mode == "auto" else None
+    return None if step is None else root / f"global_step_{step}"
+
+
+def latest_step(checkpoints: Path) -> int | None:
+    """The step of the latest complete checkpoint in a run's folder, as verl notes it."""
+    latest = checkpoints / "latest_checkpointed_iteration.txt"
+    return int(latest.read_text()) if latest.is_file() else None
+
+
+@contextmanager
+def resuming_from(config: DictConfig, folder: Path | None) -> Iterator[None]:
+    """Have verl resume from a folder while the block runs, or from where it would by itself if that is None."""
+    trainer = config.trainer
+    given = trainer.resume_mode, trainer.resume_from_path
+    if folder is not None:
+        trainer.resume_mode, trainer.resume_from_path = "resume_path", str(folder)
+    yield
+    trainer.resume_mode, trainer.resume_from_path = given
+
+
+def has_own_dataset(config: DictConfig) -> bool:
+    """Whether a class of the user's reads the data (`data.custom_cls`)."""
+    return config.data.custom_cls.path is not None
+
+
+def data_files(config: DictConfig, split: str) -> Any:
+    """`data.train_files` or `data.val_files` with `~` and folders, which verl does not know, spelt out.
+
+    A folder stands for the files in it. What a class of the user's reads is as they gave it.
+    """
+    files = config.data[split]
+    if has_own_dataset(config):
+        return files
+    names = [files] if isinstance(files, str) else list(files or [])
+    return [file for name in names for file in _spelt_out(name)]
+
+
+def _spelt_out(name: str) -> list[str]:
+    path = Path(name).expanduser()
+    if "://" in name or not path.is_dir():
+        return [name if "://" in name else str(path)]
+    return sorted(str(file) for file in path.iterdir() if file.suffix in FILE_FORMATS)
