@@ -184,6 +184,7 @@ def test_an_old_python_gets_one_line_too() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("free", "needed"), [(3, 6), (8, 11)], ids=["any build", "the CUDA build"])
 def test_a_full_disk_is_found_before_the_download(
     free: int, needed: int, folder: Path, monkeypatch: pytest.MonkeyPatch

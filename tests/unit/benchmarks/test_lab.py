@@ -113,6 +113,7 @@ def test_groups_compare_responses_to_one_prompt():
     assert advantages[15] == pytest.approx(0.875 / np.sqrt(1 / 8), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", sorted({v for variants in LAB.values() for v in variants}, key=str))
 def test_every_line_of_every_table_runs_and_counts_its_extra_passes(task, variant):
     setting = Setting("test", batch=16, steps=3, evaluate_every=2)

@@ -14,6 +14,7 @@ def files(tmp_path):
     return trial.Files(model=tmp_path / "model", data=tmp_path / "data", run=tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("setting", "variant"), RUNS)
 def test_every_run_is_a_recipe_of_equal_trajectories(setting, variant, files):
     config = compose.load(trial.recipe_of(variant), trial.overrides(setting, variant, 7, files))

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_command_prints_its_address_and_takes_the_server_with_it(tmp_path: Path) -> None:
     output = tmp_path / "output"

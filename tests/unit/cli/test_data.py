@@ -31,6 +31,7 @@ def test_arithmetic_tells_what_is_wrong(tmp_path):
         run("arithmetic", "--out", tmp_path, "--train", 0)
 
 
+@pytest.mark.slow
 def test_tiny_model_is_made_once(tmp_path, data):
     model = tmp_path / "model"
     arguments = ("tiny-model", "--out", model, "--data", data, "--steps", 1)

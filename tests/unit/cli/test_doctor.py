@@ -21,6 +21,7 @@ def demo_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"demo_dir={tmp_path}"
 
 
+@pytest.mark.slow
 def test_it_exits_with_1_where_something_fails(demo_dir: str) -> None:
     wrong = "actor_rollout_ref.actor.ppo_mini_batch_size=256"
     result = CliRunner().invoke(app, ["doctor", "cpu/arithmetic_spo", demo_dir, wrong])
@@ -29,6 +30,7 @@ def test_it_exits_with_1_where_something_fails(demo_dir: str) -> None:
     assert "ppo_mini_batch_size=256" in result.output
 
 
+@pytest.mark.slow
 def test_it_exits_with_0_where_nothing_fails(demo_dir: str) -> None:
     result = CliRunner().invoke(
         app, ["doctor", "cpu/arithmetic_grpo", demo_dir, "actor_rollout_ref.rollout.name=sglang"]

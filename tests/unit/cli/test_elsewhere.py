@@ -13,6 +13,8 @@ from verl_spo.demo.recipe import Recipe
 from verl_spo.demo.tokenizer import build_tokenizer
 from verl_spo.errors import SPOError
 
+pytestmark = pytest.mark.slow
+
 STAND_INS = Path(__file__).parents[2] / "support" / "slurm"
 URL = "postgresql://me:s3cret@127.0.0.1:1/spo"
 

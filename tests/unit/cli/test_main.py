@@ -10,6 +10,8 @@ from tests.support.stores import trained
 from verl_spo.errors import PluginError
 from verl_spo.training import plugin_check
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {
     "torch",
     "verl",

@@ -18,6 +18,7 @@ def test_recipes_are_those_that_can_be_started() -> None:
     assert not any(Path(name).name.startswith("_") or name.startswith("spo") for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

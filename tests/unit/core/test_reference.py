@@ -11,6 +11,8 @@ from verl_spo.core.advantage import normalize
 from verl_spo.core.retention import make_retention
 from verl_spo.core.tracker import ValueTracker
 
+pytestmark = pytest.mark.slow
+
 POOL, BATCH, STEPS = 13, 9, 400
 CLOSE = {"rel": 1e-9, "abs": 1e-9}
 

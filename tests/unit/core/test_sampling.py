@@ -53,6 +53,7 @@ def draws(sampler, n, tracker, times, clock=0.0, blocked=None) -> Counter:
     return Counter(tuple(sampler.draw(n, tracker, clock, blocked).tolist()) for _ in range(times))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"gamma": 1.0}, {"epsilon": 0.0}, {"kind": "uniform"}])
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_draws_of_a_small_pool_are_successive_weighted_draws(n, options):
@@ -61,6 +62,7 @@ def test_draws_of_a_small_pool_are_successive_weighted_draws(n, options):
     assert agrees(draws(sampler, n, tracker, 20_000), expected)
 
 
+@pytest.mark.slow
 def test_draws_by_proposals_alone_are_successive_weighted_draws():
     tracker, sampler = spread(40), PromptSampler(40, seed=5)
     seen: Counter = Counter()
@@ -72,6 +74,7 @@ def test_draws_by_proposals_alone_are_successive_weighted_draws():
     assert agrees(seen, successive(sampler.weights(tracker, 0.0), 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left_out", [1, 2])
 def test_draws_of_nearly_the_whole_pool_are_successive_weighted_draws(left_out):
     size = 7
@@ -85,6 +88,7 @@ def test_draws_of_nearly_the_whole_pool_are_successive_weighted_draws(left_out):
     assert agrees(seen, expected)
 
 
+@pytest.mark.slow
 def test_the_order_of_a_draw_of_the_whole_pool_is_successive_too():
     tracker, sampler = spread(4), PromptSampler(4, seed=8)
     seen = draws(sampler, 4, tracker, 20_000)
@@ -92,6 +96,7 @@ def test_the_order_of_a_draw_of_the_whole_pool_is_successive_too():
     assert agrees(seen, successive(sampler.weights(tracker, 0.0), 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 4])
 def test_blocked_and_filtered_prompts_are_passed_over(n):
     values, n_eff = [0.0, 0.02, 0.3, 0.5, 0.7, 0.9, 1.0, 1.0], [8, 2, 8, 8, 8, 8, 8, 3]
@@ -242,6 +247,7 @@ def test_prompts_that_rest_are_passed_over_and_called_back_like_those_of_the_fil
         assert sampler.called_back == 1
 
 
+@pytest.mark.slow
 def test_prompts_come_back_by_their_weights():
     tracker, sampler = ValueTracker.from_value(4, [0.95, 1.0, 0.99, 0.5], 8.0), PromptSampler(4, value_range=(0.1, 0.9))
     expected = successive(PromptSampler(4).weights(tracker, 0.0) * [1, 1, 1, 0], 2)

@@ -13,6 +13,7 @@ from verl_spo_dashboard import server
 URL = "sqlite:///none.db"
 
 
+@pytest.mark.slow
 def test_it_answers_at_its_address_and_ends_with_the_block() -> None:
     with server.serve(URL, port=0) as running:
         assert running.address.startswith("http://127.0.0.1:")
@@ -22,6 +23,7 @@ def test_it_answers_at_its_address_and_ends_with_the_block() -> None:
     assert running.process.poll() is not None
 
 
+@pytest.mark.slow
 def test_it_listens_on_this_machine_alone() -> None:
     with server.serve(URL, port=0) as running:
         port = int(running.address.rpartition(":")[2])
@@ -35,6 +37,7 @@ def test_other_names_of_this_machine_are_refused_unless_asked_for() -> None:
     assert "--server.allowedHosts=*" in server.command("0.0.0.0", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("host", "status"), [("localhost:9000", 101), ("rebound.example", 403)])
 def test_a_page_of_another_site_cannot_read_along(host: str, status: int) -> None:
     with server.serve(URL, port=0) as running:
@@ -49,6 +52,7 @@ def test_a_page_of_another_site_cannot_read_along(host: str, status: int) -> Non
     assert answered == status
 
 
+@pytest.mark.slow
 def test_the_url_is_no_argument(tmp_path: Path) -> None:
     with server.serve("sqlite:///canary.db", port=0) as running:
         shown = Path(f"/proc/{running.process.pid}/cmdline").read_bytes()
@@ -64,6 +68,7 @@ def test_a_taken_port_is_named() -> None:
             pass
 
 
+@pytest.mark.slow
 def test_without_a_port_the_first_free_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

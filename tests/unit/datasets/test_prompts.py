@@ -20,6 +20,7 @@ def test_a_prompt_of_another_style_is_told(prompt) -> None:
     assert without_instruction(prompt, "answer") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["boxed", "answer"])
 def test_the_scorers_find_an_answer_in_the_form_that_the_prompt_asks_for(style) -> None:
     from verl_spo.rewards import math_dapo, math_verify

@@ -1,6 +1,7 @@
 from statistics import fmean
 
 import numpy as np
+import pytest
 import torch
 
 from verl_spo.demo import pretraining
@@ -72,6 +73,7 @@ def test_only_answers_and_the_end_of_the_turn_are_learnt(tokenizer, monkeypatch)
         assert before.endswith(f"{problem.question}<|im_end|>\n<|im_start|>assistant\n")
 
 
+@pytest.mark.slow
 def test_a_short_training_learns_to_add(tokenizer, monkeypatch):
     def one_digit(rng, count):
         return [Problem(left, right) for left, right in rng.integers(10, size=(count, 2)).tolist()]

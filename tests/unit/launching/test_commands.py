@@ -11,6 +11,8 @@ import pytest
 from tests.support import configured
 from verl_spo.launching import commands, compose, launch
 
+pytestmark = pytest.mark.slow
+
 
 def built(*overrides: str) -> launch.Launch:
     return launch.build(configured.RECIPE, overrides, compose.load(configured.RECIPE, overrides))

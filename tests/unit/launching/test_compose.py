@@ -20,6 +20,7 @@ def test_an_unknown_recipe_names_those_there_are() -> None:
         compose.load("cpu/nothing", [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["/a b/c", "it's", "x=y,z", "/tmp/[1]{2}(3)", "back\\slash", "$HOME"])
 def test_any_text_can_be_an_override(value: str) -> None:
     assert compose.load(RECIPE, [recipes.override("trainer.experiment_name", value)]).trainer.experiment_name == value

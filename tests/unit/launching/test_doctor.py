@@ -7,6 +7,8 @@ import pytest
 from tests.support import configured
 from verl_spo.launching.doctor import Finding, examine
 
+pytestmark = pytest.mark.slow
+
 RECIPE = "gpu/arithmetic_spo_megatron"
 
 

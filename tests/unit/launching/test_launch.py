@@ -20,6 +20,8 @@ from verl_spo.training.initial.earlier import earlier_estimates
 from verl_spo.training.preflight import notes
 from verl_spo.training.prompts.pool import PromptPool
 
+pytestmark = pytest.mark.slow
+
 RECIPE = "cpu/arithmetic_spo"
 ROW = {
     "data_source": "arithmetic",

@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from verl_spo.launching import compose, recipes
 from verl_spo.training import verl_options
 
+pytestmark = pytest.mark.slow
+
 
 def different(one: DictConfig, other: DictConfig) -> dict[str, tuple[Any, Any]]:
     """Options that differ."""

@@ -8,6 +8,8 @@ from tests.support.configured import RECIPE
 from verl_spo.launching import commands, compose, launch, secrets
 from verl_spo.store.database.urls import parse
 
+pytestmark = pytest.mark.slow
+
 URL = "postgresql://me:s3cret@db/spo"
 
 

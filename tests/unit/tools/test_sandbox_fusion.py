@@ -38,6 +38,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Sandbox]]:
     server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("result", "seen"),
     [

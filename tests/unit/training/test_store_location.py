@@ -30,6 +30,7 @@ CLUSTERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("given", "variable", "expected"), CLUSTERS)
 def test_where_ray_chooses_the_machine_a_relative_path_is_refused(
     given: DictConfig, variable: str | None, expected: str, place: Path, monkeypatch: pytest.MonkeyPatch

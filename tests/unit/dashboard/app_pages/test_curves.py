@@ -55,6 +55,7 @@ def test_the_page_goes_on_with_the_run_and_ends_with_it(run: PlausibleRun, open_
     assert "Nothing is running" in app.run().caption[-1].value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "beat", "every"), [("running", 0, 2.0), ("running", -3600, 10.0), ("finished", 0, None)]
 )

@@ -48,6 +48,7 @@ def test_the_list_has_the_phase_and_then_the_error(
     assert table["note"].tolist() == [ERROR.partition("\n")[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "parameter"), PAGES)
 def test_where_it_is_chosen_there_is_the_phase_and_then_the_error(
     begin: Callable[[], None], fail: Callable[[], None], open_page: Open, page: str, parameter: str

@@ -6,6 +6,8 @@ from tests.support import configured
 from verl_spo.errors import ConfigError
 from verl_spo.launching.targets import job
 
+pytestmark = pytest.mark.slow
+
 GPU = ["trainer.device=cuda", "trainer.n_gpus_per_node=8"]
 SEPARATE = [
     "trainer.v1.trainer_mode=spo_separate_async",

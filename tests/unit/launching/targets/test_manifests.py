@@ -17,6 +17,8 @@ from verl_spo.launching.targets.kubernetes import RayJobManifest
 from verl_spo.launching.targets.skypilot import SkyPilotTask
 from verl_spo.launching.targets.volumes import Volume
 
+pytestmark = pytest.mark.slow
+
 OVERRIDES = ["trainer.nnodes=3", "spo.store.url=env:VERL_SPO_DB", "demo_dir='/data/a \"b\"'"]
 
 

@@ -18,6 +18,8 @@ from verl_spo.launching.targets.following import Following
 from verl_spo.launching.targets.job import Job
 from verl_spo.launching.targets.ray_jobs import RayJobs
 
+pytestmark = pytest.mark.slow
+
 SERVER = "http://head:8265"
 DATABASE = "postgresql://me:s3cret@db/spo"
 

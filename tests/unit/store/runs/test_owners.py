@@ -19,6 +19,7 @@ def _name(queue: "multiprocessing.Queue[str]") -> None:
     queue.put(owners.new_owner())
 
 
+@pytest.mark.slow
 def test_another_process_of_this_machine_lives_as_long_as_it_does() -> None:
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()

@@ -13,6 +13,7 @@ RECIPE = "qwen3_8b/spo_megatron"
 ACTOR = "actor_rollout_ref.actor"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", recipes.names())
 def test_verl_takes_every_recipe(demo_dir: Path, recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     config = configure(demo_dir, recipe=recipe)

@@ -12,6 +12,7 @@ from verl_spo.errors import ConfigError
 from verl_spo.training import preflight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [

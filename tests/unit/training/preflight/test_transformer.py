@@ -18,6 +18,7 @@ def test_a_misspelt_option_of_megatrons_is_refused(demo_dir: Path) -> None:
         transformer.check(configure(demo_dir, f"{OPTION}.recompute_granularty=full", recipe="qwen3_8b/spo_megatron"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", recipes.names())
 def test_recipes_name_options_that_there_are(demo_dir: Path, recipe: str) -> None:
     assert transformer.check(configure(demo_dir, recipe=recipe)) is None

@@ -18,6 +18,7 @@ def test_vllm_takes_every_recipe(demo_dir: Path, recipe: str) -> None:
     assert vllm_arguments.check(configure(demo_dir, recipe=recipe)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
