@@ -14,10 +14,13 @@ pytest_plugins = ["tests.support.databases"]
 settings.register_profile("verl-spo", deadline=None, derandomize=True)
 settings.load_profile("verl-spo")
 
-# Real verl, which is slow and wants the machine. Its tests look for processes that runs leave behind, so that whatever
-# else launches something takes its turn on the same worker.
+# Real verl, which is slow and wants the machine. Its tests look for processes and shared memory that runs leave behind,
+# so that whatever else makes such things takes its turn on the same worker.
 END_TO_END = "tests/integration/training/"
-ONE_BY_ONE = (END_TO_END, "tests/unit/launching/")
+ONE_BY_ONE = (
+    END_TO_END,
+    *(f"tests/unit/launching/test_{name}.py" for name in ("cluster", "launch", "log", "nodes", "processes", "run")),
+)
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
