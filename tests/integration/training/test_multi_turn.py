@@ -35,7 +35,7 @@ def written(response: str) -> list[str]:
     return turns[::2]
 
 
-@pytest.mark.parametrize("mode", ["sync", "separate_async"])
+@pytest.mark.parametrize("mode", ["sync", pytest.param("separate_async", marks=pytest.mark.long)])
 def test_a_session_counts_once_and_by_what_the_model_wrote(mode: str, run_dir: Path, train: Callable[..., int]) -> None:
     recipe = "cpu/arithmetic_spo" if mode == "sync" else f"cpu/arithmetic_spo_{mode}"
     train("turns", *TOOLS, recipe=recipe)

@@ -29,6 +29,7 @@ def changes(run_dir: Path, run: str) -> dict[tuple[int, int], float]:
         }
 
 
+@pytest.mark.long
 def test_kl_measures_on_two_ranks_what_it_measures_on_one(run_dir: Path, train: Callable[..., int]) -> None:
     # One mini-batch a step: of two, each rank would make its own, and so other ones.
     options = ("trainer.total_training_steps=3", "actor_rollout_ref.actor.ppo_mini_batch_size=16", "spo.retention=kl")

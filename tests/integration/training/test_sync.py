@@ -101,7 +101,9 @@ def test_a_run_that_is_killed_again_and_again_resumes_bit_for_bit(
         resumed.append(saved_step(run_dir, "cut"))
         if resumed[-1] is not None:
             assert_same_checkpoint(run_dir, resumed[-1])
+    others = marked_processes()
     stop_in_its_first_step(start("cut", *STEPS), run_dir)
+    assert marked_processes() <= others
     assert outcomes(run_dir, "arithmetic/cut") == {step: whole[step] for step in range(1, 6)}
     resumed.append(saved_step(run_dir, "cut"))
     assert resumed[-1] == 5
@@ -198,6 +200,7 @@ def test_a_failed_weight_sync_ends_the_run(run_dir: Path, train: Callable[..., i
     assert run.error.startswith("DeadlineError: weight sync to the rollout engine: no answer within spo.weight_sync_")
 
 
+@pytest.mark.long
 def test_an_interrupted_run_leaves_nothing_behind(run_dir: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     before, others = segments(), marked_processes()
     process = start("interrupted", "trainer.total_training_steps=100", "trainer.save_freq=-1")
