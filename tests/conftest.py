@@ -30,6 +30,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         return END_TO_END if nodeid.startswith(ONE_BY_ONE) else nodeid.partition("::")[0]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     """Let `-n` schedule so, whatever `--dist` says."""
     return Scheduling(config, log)

@@ -1,6 +1,7 @@
 """Who may import whom: the arrows of docs/architecture.md."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,7 @@ ONLY_HERE = {
 }
 
 
+@cache
 def imports(file: Path) -> set[str]:
     """Dotted names of the modules that a file imports, anywhere in it."""
     found = set()

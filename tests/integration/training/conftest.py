@@ -46,7 +46,7 @@ def start(run_dir: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def begin(
         name: str, *overrides: str, command: str = "train", recipe: str = small.RECIPE, **environment: str
     ) -> subprocess.Popen[str]:
-        arguments = [sys.executable, "-m", "verl_spo", command, recipe, f"demo_dir={run_dir}"]
+        arguments = [sys.executable, "-m", "verl_spo", command, recipe, f"++demo_dir={run_dir}"]
         arguments += [f"trainer.experiment_name={name}", *small.OVERRIDES, *overrides]
         with (run_dir / f"{name}.log").open("a") as log:
             return subprocess.Popen(arguments, env={**os.environ, **environment}, stdout=log, stderr=log, text=True)

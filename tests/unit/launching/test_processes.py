@@ -17,6 +17,8 @@ import pytest
 from verl_spo.launching import processes
 from verl_spo.launching.processes import MARK, Exit
 
+pytestmark = pytest.mark.slow
+
 # Starts a process that leaves its session, says its number, and ends as told.
 ORPHAN = """
 import subprocess, sys
@@ -40,7 +42,6 @@ def test_a_process_that_left_the_session_is_ended_too(status: int, tmp_path: Pat
     assert not lives(int((tmp_path / "out").read_text()))
 
 
-@pytest.mark.slow
 def test_a_process_that_ignores_the_request_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "GRACE_S", 0.5)
     stubborn = ORPHAN.format(status=0).replace(
@@ -167,7 +168,6 @@ class Launcher:
         return status
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("inherited", [signal.SIG_DFL, signal.SIG_IGN], ids=["foreground", "background"])
 def test_an_interrupt_reaches_the_command_and_is_the_status(inherited: signal.Handlers, tmp_path: Path) -> None:
     """A shell starts what it runs in the background with SIGINT ignored."""
@@ -176,7 +176,6 @@ def test_an_interrupt_reaches_the_command_and_is_the_status(inherited: signal.Ha
     assert launcher.ended() == signal.SIGINT
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1], ids=lambda number: number.name)
 def test_a_signal_asks_the_command_to_end(number: signal.Signals, tmp_path: Path) -> None:
     launcher = Launcher(tmp_path)
@@ -201,7 +200,6 @@ def test_a_second_signal_ends_the_command_at_once(tmp_path: Path) -> None:
     assert launcher.ended() == signal.SIGTERM
 
 
-@pytest.mark.slow
 def test_impatience_does_not_end_the_cleaning(tmp_path: Path) -> None:
     file = str(tmp_path / "ready")
     launcher = Launcher(tmp_path, command=LEAVING.format(stays=STAYS.format(file=file), file=file))
@@ -261,7 +259,6 @@ def _control(terminal: int) -> None:
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
 
-@pytest.mark.slow
 def test_shared_memory_that_is_left_goes_and_that_of_a_live_process_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

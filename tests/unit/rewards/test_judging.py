@@ -17,6 +17,8 @@ from verl_spo.rewards.judging import judge
 from verl_spo.rewards.scorers import SCORERS, Scorer
 from verl_spo.rewards.verdicts import Verdict
 
+pytestmark = pytest.mark.slow
+
 # More than any machine needs: nothing here is to fail by the clock but what never ends.
 PATIENT = 300.0
 
@@ -49,7 +51,6 @@ def test_what_goes_wrong_on_an_answer_is_logged_and_the_next_one_is_judged(
     assert judge(misbehaving, answer("score 1"), PATIENT) == Verdict(1.0, "found")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("response", ["hang", "hang without releasing the interpreter"])
 def test_a_judgement_that_hangs_is_ended_and_others_go_on_beside_it(misbehaving, answer, caplog, response) -> None:
     with ThreadPoolExecutor() as threads:
@@ -64,7 +65,6 @@ def test_processes_are_kept(misbehaving, answer) -> None:
     assert len({judge(misbehaving, answer("pid"), PATIENT).found for _ in range(10)}) <= 2
 
 
-@pytest.mark.slow
 def test_nothing_is_left_of_a_reward_worker_that_is_killed_while_a_judgement_hangs(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, psutil, sys, threading, time\n"

@@ -9,6 +9,8 @@ from streamlit.testing.v1 import AppTest
 from tests.support.plausible import PlausibleRun
 from verl_spo.store import open_reader, queries
 
+pytestmark = pytest.mark.slow
+
 Open = Callable[..., AppTest]
 
 CHARTS = ["Reward", "Validation", "Value", "Entropy", "KL", "Policy change", "Time", "Value of the whole pool"]
@@ -55,7 +57,6 @@ def test_the_page_goes_on_with_the_run_and_ends_with_it(run: PlausibleRun, open_
     assert "Nothing is running" in app.run().caption[-1].value
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "beat", "every"), [("running", 0, 2.0), ("running", -3600, 10.0), ("finished", 0, None)]
 )

@@ -11,6 +11,8 @@ from verl_spo.store import open_reader, open_writer, queries
 from verl_spo.training.prompts.pool import PromptPool
 from verl_spo_dashboard.one_prompt import ROLLOUTS
 
+pytestmark = pytest.mark.slow
+
 Open = Callable[..., AppTest]
 
 PROMPTS = 64
@@ -36,7 +38,6 @@ def test_the_table_begins_with_the_hardest(run: PlausibleRun, url: str, open_pag
     assert f"{PROMPTS} prompts" in [text.value for text in app.text]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("order", "column", "descending"),
     [("Easiest first", "value", True), ("Most visits first", "visits", True), ("Least evidence first", "n_eff", False)],
@@ -46,7 +47,6 @@ def test_another_order(run: PlausibleRun, open_page: Open, order: str, column: s
     assert values == sorted(values, reverse=descending)
 
 
-@pytest.mark.slow
 def test_pages_follow_each_other_and_can_be_jumped_to(run: PlausibleRun, open_page: Open) -> None:
     app = open_page("prompts", run="a")
     assert app.pagination(key="page").num_pages == 4
@@ -110,7 +110,6 @@ def test_a_prompt_that_was_never_visited(url: str, open_page: Open) -> None:
     assert "Not visited yet" in app.info[0].value
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", ["999999", "-1", "x", "9" * 40, "²"])
 def test_a_prompt_that_is_not_there_is_no_traceback(run: PlausibleRun, open_page: Open, number: str) -> None:
     app = open_page("prompts", run="a", prompt=number)

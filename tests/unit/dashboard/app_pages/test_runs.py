@@ -9,6 +9,8 @@ from verl_spo.store import open_reader, queries
 from verl_spo.store.records import Parent
 from verl_spo.store.runs.status import Status
 
+pytestmark = pytest.mark.slow
+
 Open = Callable[..., AppTest]
 
 
@@ -37,7 +39,6 @@ def test_a_database_without_runs_says_how_to_start_one(url: str, open_page: Open
     assert messages(app) == ["verl-spo train cpu/arithmetic_spo"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("revision", "message"), [("9999", "newer than"), (None, "has no verl-spo schema; run `verl-spo db upgrade`")]
 )
@@ -79,7 +80,6 @@ def test_every_run_is_listed_with_how_far_it_is(url: str, open_page: Open) -> No
     assert table["reward"].isna().tolist() == [False, True, False, False]
 
 
-@pytest.mark.slow
 def test_a_run_that_branched_names_its_parent(url: str, open_page: Open) -> None:
     with PlausibleRun(url, name="parent").train(3) as parent:
         assert "parent" not in open_page("runs").dataframe[0].value
@@ -93,7 +93,6 @@ def test_a_run_that_branched_names_its_parent(url: str, open_page: Open) -> None
     assert [len(sketch) for sketch in table["sketch"]] == [4, 3]
 
 
-@pytest.mark.slow
 def test_ticked_runs_can_be_compared_and_one_browsed(url: str, open_page: Open) -> None:
     for name in ("a", "b"):
         PlausibleRun(url, name=name).train(1).close()

@@ -9,6 +9,8 @@ from tests.support.plausible import PlausibleRun
 from verl_spo.store.database.connections import open_engine
 from verl_spo.store.runs import starts
 
+pytestmark = pytest.mark.slow
+
 Open = Callable[..., AppTest]
 
 STARTER = "elsewhere:1:2:3:4"
@@ -48,7 +50,6 @@ def test_the_list_has_the_phase_and_then_the_error(
     assert table["note"].tolist() == [ERROR.partition("\n")[0]]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("page", "parameter"), PAGES)
 def test_where_it_is_chosen_there_is_the_phase_and_then_the_error(
     begin: Callable[[], None], fail: Callable[[], None], open_page: Open, page: str, parameter: str

@@ -17,6 +17,8 @@ from verl_spo.launching.targets import job
 from verl_spo.launching.targets.job import Job
 from verl_spo.launching.targets.slurm import Slurm
 
+pytestmark = pytest.mark.slow
+
 STAND_INS = Path(__file__).parents[3] / "support" / "slurm"
 USR1 = 128 + signal.SIGUSR1
 DATABASE = "postgresql://me:s3cret@db/spo"
@@ -63,7 +65,6 @@ def headers(script: str) -> list[str]:
     return [line.removeprefix("#SBATCH --") for line in script.splitlines() if line.startswith("#SBATCH")]
 
 
-@pytest.mark.slow
 def test_options_of_sbatch_are_headers_and_the_recipe_says_how_many_nodes(made: Job) -> None:
     script = Slurm({"partition": "gpu", "time": "4:00:00", "exclusive": "", "comment": "a b"}).show(made)
     assert headers(script) == [
@@ -98,7 +99,6 @@ def test_an_option_is_a_name_and_one_line(name: str, value: str, made: Job) -> N
         Slurm({name: value}).show(made)
 
 
-@pytest.mark.slow
 def test_a_job_that_would_not_go_on_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"trainer\.resume_mode=disable: a job that SLURM starts again"):
         Slurm().show(job.of(configured.RECIPE, ["trainer.resume_mode=disable"]))
@@ -128,7 +128,6 @@ def test_a_template_of_the_users_takes_the_place_of_ours(made: Job, tmp_path: Pa
         Slurm(template=own).show(made)
 
 
-@pytest.mark.slow
 def test_ray_starts_on_every_node_before_the_training_and_ends_after_it(place: Path, made: Job) -> None:
     (place / "status").write_text("0")
     status, output = ended(started(place, made))
@@ -158,7 +157,6 @@ def test_on_one_node_ray_is_verls(place: Path, made: Job) -> None:
     assert "cluster: none" in (place / "seen").read_text()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("status", [1, 2, 137])
 def test_a_run_that_failed_keeps_its_exit_status_and_does_not_come_back(status: int, place: Path, made: Job) -> None:
     (place / "status").write_text(str(status))
@@ -189,7 +187,6 @@ def test_a_node_on_which_ray_fails_ends_the_job_at_once(place: Path, made: Job) 
     assert list((place / "joined").iterdir()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_job_that_is_preempted_saves_comes_back_and_resumes(number: signal.Signals, place: Path, made: Job) -> None:
     process = started(place, made)
@@ -209,7 +206,6 @@ def test_a_job_that_is_preempted_saves_comes_back_and_resumes(number: signal.Sig
     assert len(set(calls(place, "python"))) == 1
 
 
-@pytest.mark.slow
 def test_a_job_that_is_preempted_while_its_nodes_join_comes_back(place: Path, made: Job) -> None:
     (place / "missing").write_text("node-3\n")
     process = started(place, made)

@@ -16,6 +16,8 @@ from verl_spo.training import verl_options
 from verl_spo.training.initial.earlier import earlier_estimates
 from verl_spo.training.prompts.pool import PromptPool
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pool() -> PromptPool:

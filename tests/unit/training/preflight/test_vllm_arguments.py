@@ -9,6 +9,8 @@ from verl_spo.errors import ConfigError
 from verl_spo.launching import recipes
 from verl_spo.training.preflight import vllm_arguments
 
+pytestmark = pytest.mark.slow
+
 RECIPE = "qwen3_8b/spo_megatron"
 ROLLOUT = "actor_rollout_ref.rollout"
 
@@ -18,7 +20,6 @@ def test_vllm_takes_every_recipe(demo_dir: Path, recipe: str) -> None:
     assert vllm_arguments.check(configure(demo_dir, recipe=recipe)) is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
