@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -41,7 +42,7 @@ def log(config: DictConfig) -> None:
 
 def notes(config: DictConfig, spo: SPOConfig) -> list[str]:
     """A line per option: its name, its value, and what holds instead."""
-    found = (*_without_effect(config), *_epochs(config), *_loss(config, spo), *_schedule(config))
+    found = (*_without_effect(config), *_epochs(config), *_loss(config, spo), *_schedule(config), *_folder(config))
     return [f"{option}={OmegaConf.select(config, option)}: {instead}" for option, instead in found]
 
 
@@ -92,4 +93,15 @@ def _schedule(config: DictConfig) -> Iterator[tuple[str, str]]:
         yield (
             "actor_rollout_ref.actor.optim.use_checkpoint_opt_param_scheduler",
             "a resume begins the schedule of the learning rate anew, with its warm-up; set True",
+        )
+
+
+def _folder(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """Each rank writes its part of a checkpoint, and reads what it resumes from, on its own machine."""
+    folder = Path(config.trainer.default_local_dir)
+    if config.trainer.nnodes > 1 and (not folder.is_absolute() or folder.is_relative_to("/tmp")):  # noqa: S108
+        yield (
+            "trainer.default_local_dir",
+            "must be one folder for all nodes; this is each node's own, unless their working directory (of Ray) is "
+            "one that they share: set an absolute path on a file system that they share",
         )

@@ -41,7 +41,7 @@ def check_model(config: DictConfig, model: Architecture) -> None:
     """
     sizes = parallelism.of(config)
     if parallelism.is_megatron(config):
-        _check_tensor(sizes.tensor, model)
+        _check_tensor(sizes.tensor, model, _pads_vocabulary(config.actor_rollout_ref.actor.megatron))
         _check_experts(sizes, model)
         _check_stages(config, sizes, model)
     elif sizes.context > 1:
@@ -103,12 +103,18 @@ def _check_rollout(config: DictConfig) -> None:
         )
 
 
-def _check_tensor(tensor: int, model: Architecture) -> None:
+def _check_tensor(tensor: int, model: Architecture, pads_vocabulary: bool) -> None:
     option = f"{_MEGATRON}.tensor_model_parallel_size"
     _divides("the model's attention heads", model.heads, option, tensor)
     _shares_kv_heads(model, option, tensor)
-    _divides("the model's vocabulary", model.vocabulary, option, tensor)
+    if not pads_vocabulary:
+        _divides("the model's vocabulary", model.vocabulary, option, tensor)
     _divides("the width of the model's feed-forward layers", model.feed_forward, option, tensor)
+
+
+def _pads_vocabulary(megatron: DictConfig) -> bool:
+    """Whether Megatron-Bridge adds rows to the embedding until they can be divided; mbridge, as verl has it, does not."""
+    return not megatron.vanilla_mbridge and bool(megatron.override_transformer_config.get("should_pad_vocab"))
 
 
 def _check_experts(sizes: Parallelism, model: Architecture) -> None:

@@ -1,4 +1,4 @@
-"""`override_transformer_config`: verl sets whatever name is given, and nothing reads a misspelt one."""
+"""Options of Megatron's: verl sets whatever name `override_transformer_config` has; nothing reads a misspelt one."""
 
 import difflib
 import importlib.util
@@ -20,10 +20,11 @@ def check(config: DictConfig) -> str | None:
         Why it was not checked; None where it was.
 
     Raises:
-        ConfigError: Megatron does not know a name.
+        ConfigError: Megatron does not know a name, or the entropy is to be trained on in chunks.
     """
     if not parallelism.is_megatron(config):
         return None
+    _check_entropy(config.actor_rollout_ref.actor)
     if not is_installed():
         return "megatron-core is not installed here"
     known = _known()
@@ -34,6 +35,15 @@ def check(config: DictConfig) -> str | None:
                 f"{_OPTION}.{name}: Megatron has no such option{f'; did you mean {close}?' * bool(close)}"
             )
     return None
+
+
+def _check_entropy(actor: DictConfig) -> None:
+    """A chunk is a view of logits that the next one changes in place (verl/utils/megatron/tensor_parallel.py:154)."""
+    if actor.entropy_coeff and actor.megatron.entropy_from_logits_with_chunking:
+        raise ConfigError(
+            f"actor_rollout_ref.actor.entropy_coeff={actor.entropy_coeff}: with Megatron the gradient of an entropy in "
+            "chunks fails; set actor_rollout_ref.actor.entropy_from_logits_with_chunking=False, or entropy_coeff=0"
+        )
 
 
 def is_installed() -> bool:

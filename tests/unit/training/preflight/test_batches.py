@@ -10,6 +10,7 @@ from verl_spo.training.preflight import batches
 
 MINI = "actor_rollout_ref.actor.ppo_mini_batch_size"
 MICRO = "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu"
+LOG_PROB = "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu"
 STATIC = "actor_rollout_ref.actor.use_dynamic_bsz=False"
 
 
@@ -24,6 +25,11 @@ STATIC = "actor_rollout_ref.actor.use_dynamic_bsz=False"
             f"{MINI}=8: its 8 responses cannot be divided among 16 data-parallel ranks; set a multiple",
         ),
         ("qwen3_8b/spo_megatron", [STATIC, f"{MICRO}=3"], f"{MICRO}=3: does not divide the 32 responses"),
+        (
+            "qwen3_8b/spo_megatron",
+            [STATIC, f"{MICRO}=4", f"{LOG_PROB}=48"],
+            f"{LOG_PROB}=48: does not divide the 256 responses of a batch on a rank; set a divisor",
+        ),
     ],
 )
 def test_what_does_not_divide_is_refused(demo_dir: Path, recipe: str, overrides: list[str], expected: str) -> None:
@@ -39,4 +45,5 @@ def test_responses_of_a_group_count(demo_dir: Path) -> None:
 
 
 def test_a_micro_batch_that_divides_passes(demo_dir: Path) -> None:
-    batches.check(configure(demo_dir, STATIC, f"{MICRO}=4", recipe="qwen3_8b/spo_megatron"))
+    # Log-probs are of the whole batch, which more divides.
+    batches.check(configure(demo_dir, STATIC, f"{MICRO}=4", f"{LOG_PROB}=64", recipe="qwen3_8b/spo_megatron"))

@@ -84,6 +84,15 @@ def test_what_the_launcher_has_said_is_not_said_again(
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("folder", ["checkpoints/mine", "/tmp/mine"])
+def test_a_folder_that_nodes_do_not_share_is_named(demo_dir: Path, folder: str) -> None:
+    own = f"trainer.default_local_dir={folder}"
+    assert notes_of(demo_dir, own) == []
+    (note,) = notes_of(demo_dir, own, "trainer.nnodes=2")
+    assert note.startswith(f"{own}: must be one folder for all nodes")
+    assert notes_of(demo_dir, "trainer.default_local_dir=/mnt/shared/mine", "trainer.nnodes=2") == []
+
+
 @pytest.mark.parametrize(
     "schedule", ["lr_warmup_steps=10", "lr_warmup_steps_ratio=0.1", "lr_decay_style=cosine", "lr_decay_style=constant"]
 )

@@ -97,6 +97,15 @@ def test_uneven_stages_are_megatrons_matter(demo_dir: Path) -> None:
     parallel.check_model(config, Architecture(layers=36))
 
 
+def test_megatron_bridge_may_pad_the_vocabulary(demo_dir: Path) -> None:
+    model = Architecture(vocabulary=151_937)
+    padding = "actor_rollout_ref.actor.megatron.override_transformer_config.should_pad_vocab=True"
+    parallel.check_model(configure(demo_dir, padding, recipe=MEGATRON), model)
+    mbridge = "actor_rollout_ref.actor.megatron.vanilla_mbridge=True"
+    with pytest.raises(ConfigError, match="does not divide the model's vocabulary"):
+        parallel.check_model(configure(demo_dir, padding, mbridge, recipe=MEGATRON), model)
+
+
 def test_ranks_beyond_the_kv_heads_get_copies(demo_dir: Path) -> None:
     config = configure(demo_dir, f"{TENSOR}=8", recipe=MEGATRON)
     parallel.check_model(config, Architecture(heads=32, kv_heads=4, vocabulary=8, feed_forward=8, layers=1))

@@ -18,6 +18,17 @@ def test_a_misspelt_option_of_megatrons_is_refused(demo_dir: Path) -> None:
         transformer.check(configure(demo_dir, f"{OPTION}.recompute_granularty=full", recipe="qwen3_8b/spo_megatron"))
 
 
+def test_an_entropy_in_chunks_cannot_be_trained_on(demo_dir: Path) -> None:
+    coefficient, chunks = (
+        f"actor_rollout_ref.actor.{option}" for option in ("entropy_coeff=0.01", "entropy_from_logits_with_chunking")
+    )
+    with pytest.raises(ConfigError, match=r"entropy_coeff=0\.01: with Megatron the gradient of an entropy in chunks"):
+        transformer.check(configure(demo_dir, coefficient, recipe="qwen3_8b/spo_megatron"))
+    assert (
+        transformer.check(configure(demo_dir, coefficient, f"{chunks}=False", recipe="qwen3_8b/spo_megatron")) is None
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", recipes.names())
 def test_recipes_name_options_that_there_are(demo_dir: Path, recipe: str) -> None:
