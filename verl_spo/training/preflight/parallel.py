@@ -113,7 +113,7 @@ def _check_tensor(tensor: int, model: Architecture, pads_vocabulary: bool) -> No
 
 
 def _pads_vocabulary(megatron: DictConfig) -> bool:
-    """Whether Megatron-Bridge adds rows to the embedding until they can be divided; mbridge, as verl has it, does not."""
+    """Whether Megatron-Bridge adds rows to the embedding until they can be divided; mbridge does not."""
     return not megatron.vanilla_mbridge and bool(megatron.override_transformer_config.get("should_pad_vocab"))
 
 
