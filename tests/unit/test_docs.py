@@ -14,6 +14,8 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 from verl_spo.cli.main import app
 from verl_spo.config import RetentionKind, SPOConfig, StoreConfig
 from verl_spo.core.spo import SPO
+from verl_spo.launching import recipes
+from verl_spo.launching.failures import REMEDIES
 from verl_spo.store.schema import Base
 from verl_spo.training.metrics import step_metrics
 
@@ -55,6 +57,17 @@ def test_the_readmes_python_runs() -> None:
 @pytest.mark.parametrize("table", [*Base.metadata.tables, "observation_history"])
 def test_every_table_is_documented(table: str) -> None:
     assert f"`{table}`" in (PROJECT / "docs" / "store.md").read_text()
+
+
+@pytest.mark.parametrize("message", REMEDIES)
+def test_every_message_with_a_remedy_is_documented(message: str) -> None:
+    assert f"`{message}`" in (PROJECT / "docs" / "troubleshooting.md").read_text()
+
+
+@pytest.mark.parametrize("recipe", recipes.names())
+def test_every_recipe_is_documented(recipe: str) -> None:
+    folder, name = recipe.split("/")
+    assert recipe in DOCUMENTS or f"`{name}`" in DOCUMENTS or f"`{folder}/*`" in DOCUMENTS
 
 
 @pytest.mark.parametrize("retention", get_args(RetentionKind))
