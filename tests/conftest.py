@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest."""
     items.sort(key=lambda item: (not item.nodeid.startswith(END_TO_END), not item.nodeid.startswith(ONE_BY_ONE)))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files alone that are slow as a whole where no slow test is wanted: their imports take longer than tests."""
+    if collection_path.suffix != ".py" or "not slow" not in config.getoption("markexpr"):
+        return None
+    return True if "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() else None
 
 
 @pytest.fixture(autouse=True)
