@@ -6,18 +6,23 @@ Its processes do not inherit the launcher's environment, and those on other node
 import json
 import logging
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
+from verl_spo.errors import ConfigError
 from verl_spo.launching.processes import end_marked
 from verl_spo.launching.recipes import override
 
 _log = logging.getLogger(__name__)
 
 _JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+CONNECT_S = 10.0
+"""Seconds in which a cluster's head takes a connection."""
 
 ANSWER_S = 120.0
 """Seconds for all nodes together; ending one's processes takes up to a minute and a half."""
@@ -36,6 +41,25 @@ def _noted(folder: str | None) -> Path:
     """Where `ray start` notes its cluster, which Ray joins if it is told of no other (ray/_private/services.py:413)."""
     default = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp") / "ray"  # noqa: S108
     return (default if folder is None else Path(folder)) / "ray_current_cluster"
+
+
+def check(config: DictConfig) -> None:
+    """Find the note of a cluster that is gone: Ray would wait for it for many minutes.
+
+    Raises:
+        ConfigError: The cluster does not answer.
+    """
+    note = _noted(config.ray_kwargs.ray_init.get("_temp_dir"))
+    if joins(config) != "auto" or not note.is_file():
+        return
+    host, _, port = (address := note.read_text().strip()).rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise ConfigError(
+            f"Ray cluster {address}, which {note} notes: does not answer ({error}); `ray stop` forgets it, or set the "
+            "variable RAY_ADDRESS, local for a cluster of the run's own"
+        ) from error
 
 
 def hand_on(environment: Mapping[str, str]) -> list[str]:

@@ -152,6 +152,7 @@ def check(config: DictConfig) -> None:
         notes.log(config)
     else:
         preflight.check_without_spo(config)
+    cluster.check(config)
     run_folder.check(config)
 
 

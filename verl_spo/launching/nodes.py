@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from verl_spo.errors import ConfigError, PluginError
-from verl_spo.launching.cluster import ANSWER_S, joins
+from verl_spo.launching import cluster
 from verl_spo.training import provenance, verl_options
 
 
@@ -38,9 +38,10 @@ def check(config: DictConfig) -> str | None:
         PluginError: A node has other versions, or lacks verl-spo.
         ConfigError: The cluster does not answer, or a node does not see a file.
     """
-    if (address := joins(config)) is None:
+    if (address := cluster.joins(config)) is None:
         several = f"trainer.nnodes={config.trainer.nnodes}: no cluster is named (RAY_ADDRESS)"
         return several if config.trainer.nnodes > 1 else None
+    cluster.check(config)
     for node in survey(address, paths(config)):
         _check_versions(node)
         if node.missing:
@@ -83,9 +84,9 @@ def _ask(ray: Any, node: dict[str, Any], wanted: Sequence[str]) -> Node:
     host, there = node["NodeManagerHostname"], NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     task = ray.remote(num_cpus=0, max_retries=0)(_look).options(scheduling_strategy=there)
     try:
-        versions, missing = ray.get(task.remote(list(wanted)), timeout=ANSWER_S)
+        versions, missing = ray.get(task.remote(list(wanted)), timeout=cluster.ANSWER_S)
     except ray.exceptions.GetTimeoutError as error:
-        raise ConfigError(f"node {host}: did not answer in {ANSWER_S:g} s") from error
+        raise ConfigError(f"node {host}: did not answer in {cluster.ANSWER_S:g} s") from error
     except ray.exceptions.RayError as error:
         raise PluginError(f"node {host}: cannot run verl-spo: {error}; install the same environment there") from error
     return Node(host, versions, tuple(missing))

@@ -1,6 +1,7 @@
 """SLURM's batch script with real Ray, verl and vLLM: two raylets train one run, are preempted, and go on."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ def script(run_dir: Path) -> Path:
         f"demo_dir={run_dir}",
         f"trainer.experiment_name={RUN.partition('/')[2]}",
         "trainer.nnodes=2",
+        # The cluster has its own.
+        "ray_kwargs.ray_init.num_cpus=null",
+        "ray_kwargs.ray_init.num_gpus=null",
         f"trainer.total_training_steps={STEPS}",
         "spo.store.url=env:VERL_SPO_DB",
         *small.OVERRIDES,
@@ -56,6 +60,7 @@ def place(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) ->
     before = segments()
     yield tmp_path
     remove_left(segments() - before)
+    shutil.rmtree("/tmp/ray-7")
 
 
 def start(script: Path) -> subprocess.Popen[str]:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import pytest
 from omegaconf import OmegaConf
 from ray.job_config import JobConfig
 
+from verl_spo.errors import ConfigError
 from verl_spo.launching import cluster, compose
 from verl_spo.training.launcher import MARK
 
@@ -40,6 +42,24 @@ def test_the_cluster_that_a_run_joins_is_the_one_that_ray_would_take(
     assert joined(_temp_dir="/elsewhere") is None
     monkeypatch.setenv("RAY_ADDRESS", "node-3:6379")
     assert joined() == "node-3:6379"
+
+
+def test_a_cluster_that_is_gone_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ray start --block` that is killed leaves its note."""
+    config = OmegaConf.create({"ray_kwargs": {"ray_init": {}}})
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    cluster.check(config)
+    note = tmp_path / "ray" / "ray_current_cluster"
+    note.parent.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        note.write_text(address)
+        cluster.check(config)
+    with pytest.raises(ConfigError, match=rf"Ray cluster {address}, which {note} notes: does not answer .* `ray stop`"):
+        cluster.check(config)
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    cluster.check(config)
 
 
 def test_variables_reach_the_processes_of_a_cluster_through_verls_options() -> None:

@@ -8,7 +8,7 @@ import ray
 
 from tests.support.configured import configure, make_files
 from verl_spo.errors import ConfigError, PluginError
-from verl_spo.launching import nodes
+from verl_spo.launching import cluster, nodes
 from verl_spo.launching.nodes import Node
 from verl_spo.training import provenance
 
@@ -17,9 +17,9 @@ from verl_spo.training import provenance
 def address() -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    yield cluster.address
-    cluster.shutdown()
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    yield started.address
+    started.shutdown()
 
 
 @pytest.mark.slow
@@ -60,7 +60,7 @@ def test_a_path_that_a_node_does_not_see_is_an_error(tmp_path: Path, monkeypatch
 
 
 def test_without_a_cluster_several_nodes_are_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "joins", lambda _: None)
+    monkeypatch.setattr(cluster, "joins", lambda _: None)
     assert nodes.check(configure(tmp_path)) is None
     assert "no cluster is named" in str(nodes.check(configure(tmp_path, "trainer.nnodes=4")))
 
