@@ -76,11 +76,11 @@ INSIDE = {
         "metrics": set(),
         "store_location": {"provenance"},
         "architecture": {"verl_options"},
-        "parallelism": set(),
+        "parallelism": {"verl_options"},
         "preflight": {"architecture", "checkpoint", "parallelism", "store_location", "verl_options"},
         "recorder": {"checkpoint", "launcher", "prompts", "provenance", "trajectories", "verl_options"},
         "initial": {"prompts", "recorder", "trajectories", "verl_options"},
-        "rescoring": {"trajectories"},
+        "rescoring": {"trajectories", "verl_options"},
     },
     "launching": {
         "recipes": set(),

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
+from verl_spo.training import verl_options
+
 
 @dataclass(frozen=True)
 class Parallelism:
     """Sizes of the trainer's process groups.
 
     Attributes:
+        engine: verl's (`verl_options.engine`).
         gpus: All of them.
         tensor: Ranks that share a layer's weights.
         pipeline: Stages.
@@ -17,8 +20,10 @@ class Parallelism:
         context: Ranks that share a sequence: Megatron's context parallelism, or Ulysses' of FSDP.
         expert: Ranks that share the experts of a layer.
         expert_tensor: Ranks that share an expert's weights.
+        sequence: Whether what `tensor` does not divide is divided along the sequence among the same ranks.
     """
 
+    engine: str
     gpus: int
     tensor: int = 1
     pipeline: int = 1
@@ -26,6 +31,7 @@ class Parallelism:
     context: int = 1
     expert: int = 1
     expert_tensor: int = 1
+    sequence: bool = False
 
     @property
     def model(self) -> int:
@@ -38,31 +44,30 @@ class Parallelism:
         return self.gpus // self.model
 
 
-def is_megatron(config: DictConfig) -> bool:
-    """Whether verl's Megatron engine trains; otherwise one of its FSDP kind."""
-    return bool(config.actor_rollout_ref.actor.strategy == "megatron")
-
-
 def is_separate(config: DictConfig) -> bool:
     """Whether rollouts have GPUs of their own."""
     return bool(config.trainer.v1.trainer_mode.removeprefix("spo_") == "separate_async")
 
 
-def of(config: DictConfig) -> Parallelism:
-    """The trainer's parallelism, as the actor's options say."""
-    gpus, actor = config.trainer.nnodes * config.trainer.n_gpus_per_node, config.actor_rollout_ref.actor
-    if not is_megatron(config):
-        return Parallelism(gpus, context=ulysses(actor))
+def of(config: DictConfig, gpus: int | None = None) -> Parallelism:
+    """The trainer's parallelism, as the actor's options say, on the recipe's GPUs or on as many as are given."""
+    count, actor = gpus or int(config.trainer.nnodes * config.trainer.n_gpus_per_node), config.actor_rollout_ref.actor
+    engine = verl_options.engine(actor)
+    if engine != "megatron":
+        return Parallelism(engine, count, context=ulysses(actor))
     sizes = actor.megatron
     tensor = sizes.tensor_model_parallel_size
     return Parallelism(
-        gpus=gpus,
+        engine=engine,
+        gpus=count,
         tensor=tensor,
         pipeline=sizes.pipeline_model_parallel_size,
         virtual=sizes.virtual_pipeline_model_parallel_size or 1,
         context=sizes.context_parallel_size,
         expert=sizes.expert_model_parallel_size,
         expert_tensor=sizes.expert_tensor_parallel_size or tensor,
+        # verl/workers/config/engine.py:236
+        sequence=bool(sizes.sequence_parallel) and tensor > 1,
     )
 
 
@@ -72,9 +77,7 @@ def ulysses(actor: DictConfig) -> int:
     return int(older if older > 1 else (actor.get("fsdp_config") or {}).get("ulysses_sequence_parallel_size") or 1)
 
 
-def rollout_gpus(config: DictConfig) -> int:
-    """GPUs that generate."""
+def rollout_gpus(config: DictConfig, trainer_gpus: int) -> int:
+    """GPUs that generate: those that train, or others."""
     rollout = config.actor_rollout_ref.rollout
-    if is_separate(config):
-        return int(rollout.nnodes * rollout.n_gpus_per_node)
-    return int(config.trainer.nnodes * config.trainer.n_gpus_per_node)
+    return int(rollout.nnodes * rollout.n_gpus_per_node) if is_separate(config) else trainer_gpus

@@ -19,6 +19,7 @@ from verl.workers.utils.padding import response_from_nested
 from verl_spo.core.previous_responses import Response
 from verl_spo.core.spo import SPO
 from verl_spo.training.trajectories import real_rows, uid_of
+from verl_spo.training.verl_options import engine
 
 PARTITION = "spo_previous"
 
@@ -80,7 +81,7 @@ def row_multiple(actor_rollout_ref: DictConfig) -> int:
     """
     actor, rollout = actor_rollout_ref.actor, actor_rollout_ref.rollout
     size = 1 if actor.use_dynamic_bsz else rollout.log_prob_micro_batch_size_per_gpu
-    return int(size * (_group_size(actor.megatron) if actor.strategy == "megatron" else 1))
+    return int(size * (_group_size(actor.megatron) if engine(actor) == "megatron" else 1))
 
 
 def _group_size(megatron: DictConfig) -> int:

@@ -23,6 +23,17 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
+def engine(actor: DictConfig) -> str:
+    """verl's engine that trains: "megatron", "fsdp" for both versions of it, or another of verl's."""
+    return "fsdp" if actor.strategy == "fsdp2" else str(actor.strategy)
+
+
+def weight_bytes(actor: DictConfig) -> int:
+    """Bytes of a parameter as the engine keeps it (verl/workers/engine/fsdp/transformer_impl.py:258, engine.py:98)."""
+    full = engine(actor) == "fsdp" and actor.fsdp_config.model_dtype in (None, "fp32", "float32")
+    return 4 if full else 2
+
+
 def run_name(config: DictConfig) -> str:
     """Name of the run in the store and in checkpoints."""
     return f"{config.trainer.project_name}/{config.trainer.experiment_name}"

@@ -6,8 +6,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from verl_spo.errors import ConfigError
-from verl_spo.training import parallelism
 from verl_spo.training.architecture import Architecture
+from verl_spo.training.verl_options import engine
 
 _GIB = 2**30
 
@@ -47,7 +47,7 @@ def kept(config: DictConfig) -> int:
 def checkpoint_bytes(config: DictConfig, model: Architecture) -> int:
     """Weights and optimizer: Megatron's are bf16 with three fp32 numbers a parameter, FSDP's three of its own type."""
     actor = config.actor_rollout_ref.actor
-    if parallelism.is_megatron(config):
+    if engine(actor) == "megatron":
         per_parameter = 2 + 3 * 4
     else:
         per_parameter = 3 * (4 if actor.fsdp_config.model_dtype in ("fp32", "float32") else 2)

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_spo.config import POLICY_LOSS, SPOConfig
 from verl_spo.training.preflight.data import tables
-from verl_spo.training.verl_options import spo_config
+from verl_spo.training.verl_options import engine, spo_config
 
 # Set by the launcher, which has said them before.
 SAID = "VERL_SPO_NOTES_SAID"
@@ -86,8 +86,8 @@ def _loss(config: DictConfig, spo: SPOConfig) -> Iterator[tuple[str, str]]:
 
 def _schedule(config: DictConfig) -> Iterator[tuple[str, str]]:
     """verl's Megatron engine does not load what it saved (megatron_checkpoint_manager.py:956)."""
-    optim = config.actor_rollout_ref.actor.optim
-    if config.actor_rollout_ref.actor.strategy != "megatron" or optim.use_checkpoint_opt_param_scheduler:
+    actor, optim = config.actor_rollout_ref.actor, config.actor_rollout_ref.actor.optim
+    if engine(actor) != "megatron" or optim.use_checkpoint_opt_param_scheduler:
         return
     if optim.lr_warmup_steps > 0 or optim.lr_warmup_steps_ratio > 0 or optim.lr_decay_style != "constant":
         yield (

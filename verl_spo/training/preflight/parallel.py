@@ -19,18 +19,18 @@ _UNEVEN = (
 )
 
 
-def check(config: DictConfig) -> None:
-    """Hold the trainer's and the rollout engine's groups against the GPUs.
+def check(config: DictConfig, gpus: int | None = None) -> None:
+    """Hold the trainer's and the rollout engine's groups against the GPUs: the recipe's, or as many as are given.
 
     Raises:
         ConfigError: The GPUs cannot be divided so.
     """
-    sizes = parallelism.of(config)
-    if parallelism.is_megatron(config):
+    sizes = parallelism.of(config, gpus)
+    if sizes.engine == "megatron":
         _check_megatron(sizes)
     else:
         _check_fsdp(config, sizes)
-    _check_rollout(config)
+    _check_rollout(config, parallelism.rollout_gpus(config, sizes.gpus))
 
 
 def check_model(config: DictConfig, model: Architecture) -> None:
@@ -40,7 +40,7 @@ def check_model(config: DictConfig, model: Architecture) -> None:
         ConfigError: The model cannot be divided so.
     """
     sizes = parallelism.of(config)
-    if parallelism.is_megatron(config):
+    if sizes.engine == "megatron":
         _check_tensor(sizes.tensor, model, _pads_vocabulary(config.actor_rollout_ref.actor.megatron))
         _check_experts(sizes, model)
         _check_stages(config, sizes, model)
@@ -56,7 +56,7 @@ def _check_megatron(sizes: Parallelism) -> None:
     if sizes.gpus % sizes.model:
         raise ConfigError(
             f"{_MEGATRON}: {product} parallel is {sizes.model}, which does not divide the {sizes.gpus} GPUs "
-            "(trainer.nnodes x trainer.n_gpus_per_node); set sizes whose product does"
+            "that train; set sizes whose product does"
         )
     if sizes.virtual > 1 and sizes.pipeline == 1:
         raise ConfigError(
@@ -75,7 +75,7 @@ def _check_fsdp(config: DictConfig, sizes: Parallelism) -> None:
     if sizes.gpus % sizes.context:
         raise ConfigError(
             f"actor_rollout_ref.actor.ulysses_sequence_parallel_size={sizes.context}: does not divide the {sizes.gpus} "
-            "GPUs (trainer.nnodes x trainer.n_gpus_per_node)"
+            "GPUs that train; set a divisor"
         )
     # verl's other engines have groups of their own.
     shards = (config.actor_rollout_ref.actor.get("fsdp_config") or {}).get("fsdp_size", -1)
@@ -86,8 +86,8 @@ def _check_fsdp(config: DictConfig, sizes: Parallelism) -> None:
         )
 
 
-def _check_rollout(config: DictConfig) -> None:
-    rollout, gpus = config.actor_rollout_ref.rollout, parallelism.rollout_gpus(config)
+def _check_rollout(config: DictConfig, gpus: int) -> None:
+    rollout = config.actor_rollout_ref.rollout
     engine = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
     if gpus % engine:
         raise ConfigError(
@@ -95,7 +95,7 @@ def _check_rollout(config: DictConfig) -> None:
             f"(x data_parallel_size {rollout.data_parallel_size}) does not divide the {gpus} that generate; set a "
             "divisor"
         )
-    node = rollout.n_gpus_per_node if rollout.nnodes else config.trainer.n_gpus_per_node
+    node = min(gpus, rollout.n_gpus_per_node if rollout.nnodes else config.trainer.n_gpus_per_node)
     if node % engine and engine % node:
         raise ConfigError(
             f"{_ROLLOUT}.tensor_model_parallel_size={rollout.tensor_model_parallel_size}: an engine of {engine} GPUs "

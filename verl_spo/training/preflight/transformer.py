@@ -8,7 +8,7 @@ from dataclasses import fields
 from omegaconf import DictConfig
 
 from verl_spo.errors import ConfigError
-from verl_spo.training import parallelism
+from verl_spo.training.verl_options import engine
 
 _OPTION = "actor_rollout_ref.actor.megatron.override_transformer_config"
 
@@ -22,7 +22,7 @@ def check(config: DictConfig) -> str | None:
     Raises:
         ConfigError: Megatron does not know a name, or the entropy is to be trained on in chunks.
     """
-    if not parallelism.is_megatron(config):
+    if engine(config.actor_rollout_ref.actor) != "megatron":
         return None
     _check_entropy(config.actor_rollout_ref.actor)
     if not is_installed():

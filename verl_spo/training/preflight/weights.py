@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from verl_spo.errors import ConfigError
+from verl_spo.training.verl_options import weight_bytes
 
 BUCKET = "actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
@@ -30,7 +31,7 @@ def check(config: DictConfig, folder: Path) -> None:
     rollout, on_cpu = config.actor_rollout_ref.rollout, config.trainer.device == "cpu"
     if not on_cpu and rollout.name != "trtllm":
         return
-    model, itemsize = json.loads((folder / "config.json").read_text()), _itemsize(config)
+    model, itemsize = json.loads((folder / "config.json").read_text()), weight_bytes(config.actor_rollout_ref.actor)
     bucket, (rows, columns) = rollout.checkpoint_engine.update_weights_bucket_megabytes, largest_weight(model)
     needed = math.ceil(rows * columns * itemsize / MB)
     if needed > bucket:
@@ -61,13 +62,6 @@ def _check_shared_memory(bucket: int, largest: int, weights: int) -> None:
             f"{BUCKET}={bucket}: a weight sync takes {taken} MB of {SHARED_MEMORY}, where {free} are free; set less, "
             f"but at least {largest}, or give it more memory (docker run --shm-size)"
         )
-
-
-def _itemsize(config: DictConfig) -> int:
-    """Bytes of a number as it is sent: as the trainer keeps it."""
-    actor = config.actor_rollout_ref.actor
-    full = actor.strategy.startswith("fsdp") and actor.fsdp_config.model_dtype in (None, "fp32", "float32")
-    return 4 if full else 2
 
 
 def _stored(folder: Path) -> int:

@@ -120,6 +120,14 @@ def test_a_rollout_engine_does_not_lie_across_nodes(demo_dir: Path) -> None:
     parallel.check(compose.load("qwen3_8b/spo_megatron", [*overrides[:1], f"{overrides[1][:-1]}8"]))
 
 
+def test_other_gpus_than_the_recipes_can_be_asked_about(demo_dir: Path) -> None:
+    config = configure(demo_dir, f"{ROLLOUT}=3", recipe=MEGATRON)
+    # Fewer than a node has: none lies across two.
+    parallel.check(config, gpus=6)
+    with pytest.raises(ConfigError, match="parallel is 2, which does not divide the 9 GPUs that train"):
+        parallel.check(config, gpus=9)
+
+
 def test_another_engine_of_verls_is_left_to_verl(tmp_path: Path) -> None:
     recipe = tmp_path / "veomni.yaml"
     recipe.write_text("defaults: [/ppo_trainer, _self_, {override /model_engine: veomni}]\n")
