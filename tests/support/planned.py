@@ -8,18 +8,19 @@ from typing import Any
 from verl_spo.planning import models
 from verl_spo.planning.building import Built, Stage
 from verl_spo.planning.models import Model
-from verl_spo.planning.settings import Generation, Layout, Training, Work
+from verl_spo.planning.settings import Generation, Training, Work
+from verl_spo.training.parallelism import Parallelism
 
 QWEN3_8B = models.find("Qwen/Qwen3-8B")
 QWEN3_0_6B = models.find("Qwen/Qwen3-0.6B")
 
 
-def megatron(gpus: int = 8, tensor: int = 1, pipeline: int = 1, context: int = 1, virtual: int = 1) -> Layout:
+def megatron(gpus: int = 8, tensor: int = 1, pipeline: int = 1, context: int = 1, virtual: int = 1) -> Parallelism:
     """A layout of Megatron's, with sequence parallelism."""
-    return Layout("megatron", gpus, tensor, pipeline, context, virtual, sequence=tensor > 1)
+    return Parallelism("megatron", gpus, tensor, pipeline, virtual, context, sequence=tensor > 1)
 
 
-def training(layout: Layout, **options: Any) -> Training:
+def training(layout: Parallelism, **options: Any) -> Training:
     """20,480 tokens a GPU, every layer computed again, everything offloaded."""
     usual = Training(
         layout=layout,

@@ -5,13 +5,14 @@ norms on queries and keys, gated MLPs and flash attention, which keeps no scores
 """
 
 from verl_spo.planning.models import Model
-from verl_spo.planning.settings import Layout, Training
+from verl_spo.planning.settings import Training
+from verl_spo.training.parallelism import Parallelism
 
 _BF16 = 2
 _FP32 = 4
 
 
-def megatron_layer(model: Model, layout: Layout, fused: bool) -> float:
+def megatron_layer(model: Model, layout: Parallelism, fused: bool) -> float:
     """Of one of Megatron's layers, with Transformer Engine's modules, on one rank.
 
     Kept are, of each norm, its input and its output; queries and keys before their norms and after their rotation;
@@ -41,7 +42,7 @@ def layer(model: Model, training: Training) -> float:
     return megatron_layer(model, training.layout, bool(training.transformer.get("bias_activation_fusion")))
 
 
-def checkpoint(model: Model, layout: Layout) -> float:
+def checkpoint(model: Model, layout: Parallelism) -> float:
     """Of a layer that is computed again: its input."""
     return _BF16 * model.hidden / (layout.tensor if layout.sequence else 1)
 
@@ -65,7 +66,7 @@ def per_token(model: Model, training: Training, layers: int, micro_batches: floa
     return layers / group * kept * micro_batches + group * full
 
 
-def under_way(layout: Layout, stage: int) -> float:
+def under_way(layout: Parallelism, stage: int) -> float:
     """Micro-batches that a pipeline stage has begun and not finished: as many as stages follow it, and itself.
 
     Interleaved chunks keep more (arXiv 2205.05198, section 4.2.3: 1 + (p - 1) / (p m) of it).

@@ -14,7 +14,8 @@ from typing import Any
 
 from verl_spo.errors import ConfigError
 from verl_spo.planning.models import Model
-from verl_spo.planning.settings import Layout, Training
+from verl_spo.planning.settings import Training
+from verl_spo.training.parallelism import Parallelism
 
 _CHILD = "verl_spo.planning.child"
 _ENVIRONMENT = {
@@ -96,7 +97,7 @@ def _ask(asked: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _named(layout: Layout) -> str:
+def _named(layout: Parallelism) -> str:
     if layout.engine == "fsdp":
         return "actor_rollout_ref.model"
     return (

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from verl_spo.planning import activations
 from verl_spo.planning.building import Built, Stage
 from verl_spo.planning.models import Model
-from verl_spo.planning.settings import Layout, Training
+from verl_spo.planning.settings import Training
+from verl_spo.training.parallelism import Parallelism
 
 GIB = 2**30
 
@@ -111,7 +112,7 @@ def _resting(training: Training, gradients: float, optimizer: float) -> float:
     return (gradients if buffers else 0.0) + (0.0 if training.optimizer_offloaded else optimizer)
 
 
-def _gathered(model: Model, layout: Layout) -> float:
+def _gathered(model: Model, layout: Parallelism) -> float:
     """FSDP holds two layers in bf16, one of them ahead, the gradient of one, embedding and output layer."""
     if layout.engine == "megatron":
         return 0.0

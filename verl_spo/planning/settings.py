@@ -1,42 +1,15 @@
 """What of a recipe decides on memory and time."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from omegaconf import DictConfig
 
 from verl_spo.config import ADVANTAGE_ESTIMATOR
 from verl_spo.errors import ConfigError
-from verl_spo.training import verl_options
-
-Engine = Literal["megatron", "fsdp"]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How the training engine spreads a model over GPUs.
-
-    Attributes:
-        engine: verl's engine.
-        gpus: That train.
-        tensor, pipeline, context: Ranks over which a layer, the layers, a sequence are spread; FSDP knows only
-            `context`, which it calls Ulysses.
-        virtual: Chunks of layers that a pipeline rank has.
-        sequence: Whether what is not spread by `tensor` is spread along the sequence over the same ranks.
-    """
-
-    engine: Engine
-    gpus: int
-    tensor: int = 1
-    pipeline: int = 1
-    context: int = 1
-    virtual: int = 1
-    sequence: bool = False
-
-    @property
-    def data(self) -> int:
-        """Ranks that see different trajectories."""
-        return self.gpus // (self.tensor * self.pipeline * self.context)
+from verl_spo.training import parallelism, verl_options
+from verl_spo.training.parallelism import Parallelism
+from verl_spo.training.preflight import parallel
 
 
 @dataclass(frozen=True)
@@ -59,7 +32,7 @@ class Training:
         adapters: Rank, targets of LoRA; None: all parameters are trained.
     """
 
-    layout: Layout
+    layout: Parallelism
     tokens: int
     recompute: int
     recompute_block: bool
@@ -129,39 +102,28 @@ def training(config: DictConfig, gpus: int | None) -> Training:
         ConfigError: There is something in it of which no plan can be made, or the ranks do not divide the GPUs.
     """
     _refuse_what_no_plan_knows(config)
-    count = gpus or int(config.trainer.nnodes * config.trainer.n_gpus_per_node)
-    actor = config.actor_rollout_ref.actor
-    if actor.strategy == "megatron":
-        return _megatron(config, count)
-    if actor.strategy in ("fsdp", "fsdp2"):
-        return _fsdp(config, count)
+    parallel.check(config, gpus)
+    layout = parallelism.of(config, gpus)
+    if layout.engine == "megatron":
+        return _megatron(config, layout)
+    if layout.engine == "fsdp":
+        return _fsdp(config, layout)
     raise ConfigError(
-        f"actor_rollout_ref.actor.strategy={actor.strategy!r}: a plan can be made of megatron, fsdp and fsdp2"
+        f"actor_rollout_ref.actor.strategy={layout.engine!r}: a plan can be made of megatron, fsdp and fsdp2"
     )
 
 
 def generation(config: DictConfig, trainer_gpus: int) -> Generation:
-    """How a recipe generates: on the GPUs that train, or on ones of its own.
-
-    Raises:
-        ConfigError: The ranks of a replica do not divide the GPUs.
-    """
+    """How a recipe generates: on the GPUs that train, or on ones of its own."""
     rollout = config.actor_rollout_ref.rollout
-    shares = not config.trainer.v1.trainer_mode.endswith("separate_async")
-    gpus = trainer_gpus if shares else int(rollout.nnodes * rollout.n_gpus_per_node)
-    tensor = int(rollout.tensor_model_parallel_size)
-    if gpus % tensor:
-        raise ConfigError(
-            f"actor_rollout_ref.rollout.tensor_model_parallel_size={tensor}: must divide the {gpus} GPUs that generate"
-        )
     return Generation(
-        gpus=gpus,
-        tensor=tensor,
+        gpus=parallelism.rollout_gpus(config, trainer_gpus),
+        tensor=int(rollout.tensor_model_parallel_size),
         utilization=float(rollout.gpu_memory_utilization),
         length=int(rollout.max_model_len or config.data.max_prompt_length + config.data.max_response_length),
         sequences=int(rollout.max_num_seqs),
         batched_tokens=int(rollout.max_num_batched_tokens),
-        shares=shares,
+        shares=not parallelism.is_separate(config),
         frees=bool(rollout.free_cache_engine),
     )
 
@@ -194,7 +156,7 @@ def _refuse_what_no_plan_knows(config: DictConfig) -> None:
             raise ConfigError(f"{name}={value}: a plan knows one policy, and verl's unfused loss; set it to False")
 
 
-def _tokens(config: DictConfig) -> int:
+def _tokens(config: DictConfig, layout: Parallelism) -> int:
     """Tokens of a micro-batch on one GPU."""
     actor = config.actor_rollout_ref.actor
     if actor.use_dynamic_bsz:
@@ -205,52 +167,36 @@ def _tokens(config: DictConfig) -> int:
             "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=None: set it, or "
             "actor_rollout_ref.actor.use_dynamic_bsz=True with ppo_max_token_len_per_gpu"
         )
-    return int(size * (config.data.max_prompt_length + config.data.max_response_length))
+    return int(size * (config.data.max_prompt_length + config.data.max_response_length)) // layout.context
 
 
-def _common(config: DictConfig) -> dict[str, Any]:
+def _common(config: DictConfig, layout: Parallelism) -> dict[str, Any]:
     actor = config.actor_rollout_ref.actor
     return {
+        "layout": layout,
+        "tokens": _tokens(config, layout),
+        "weight_bytes": verl_options.weight_bytes(actor),
         "entropy": bool(actor.calculate_entropy or actor.entropy_coeff != 0),
         "entropy_chunk": int(actor.entropy_from_logits_chunk_size) if actor.entropy_from_logits_with_chunking else None,
         "scaled": config.actor_rollout_ref.rollout.temperature != 1,
     }
 
 
-def _megatron(config: DictConfig, gpus: int) -> Training:
+def _megatron(config: DictConfig, layout: Parallelism) -> Training:
     engine = config.actor_rollout_ref.actor.megatron
     if (config.actor_rollout_ref.model.get("lora") or {}).get("rank", 0):
         raise ConfigError("actor_rollout_ref.model.lora.rank: a plan knows LoRA only with FSDP; set it to 0")
-    layout = Layout(
-        engine="megatron",
-        gpus=gpus,
-        tensor=int(engine.tensor_model_parallel_size),
-        pipeline=int(engine.pipeline_model_parallel_size),
-        context=int(engine.context_parallel_size),
-        virtual=int(engine.virtual_pipeline_model_parallel_size or 1),
-        # verl/workers/config/engine.py: there is nothing to spread at TP 1.
-        sequence=bool(engine.sequence_parallel) and engine.tensor_model_parallel_size > 1,
-    )
-    ranks = layout.tensor * layout.pipeline * layout.context
-    if gpus % ranks:
-        raise ConfigError(
-            f"actor_rollout_ref.actor.megatron: TP {layout.tensor} x PP {layout.pipeline} x CP {layout.context} = "
-            f"{ranks} must divide the {gpus} GPUs that train"
-        )
     overrides = verl_options.plain(engine.override_transformer_config)
     return Training(
-        layout=layout,
-        tokens=_tokens(config) if config.actor_rollout_ref.actor.use_dynamic_bsz else _tokens(config) // layout.context,
         recompute=int(overrides.get("recompute_num_layers") or 1) if _recomputes(overrides) else 0,
         recompute_block=overrides.get("recompute_method") == "block",
         parameters_offloaded=bool(engine.param_offload),
         optimizer_offloaded=bool(engine.optimizer_offload),
         optimizer_sharded=bool(engine.use_distributed_optimizer),
-        weight_bytes=2,
         unsharded_gradients=False,
         transformer=overrides,
         adapters=None,
-        **_common(config),
+        **_common(config, layout),
     )
 
 
@@ -259,30 +205,22 @@ def _recomputes(overrides: dict[str, Any]) -> bool:
     return overrides.get("recompute_granularity") == "full"
 
 
-def _fsdp(config: DictConfig, gpus: int) -> Training:
-    actor, model = config.actor_rollout_ref.actor, config.actor_rollout_ref.model
-    engine, ulysses = actor.fsdp_config, int(actor.ulysses_sequence_parallel_size)
-    if gpus % ulysses:
+def _fsdp(config: DictConfig, layout: Parallelism) -> Training:
+    engine, model = config.actor_rollout_ref.actor.fsdp_config, config.actor_rollout_ref.model
+    if engine.fsdp_size not in (-1, layout.gpus):
         raise ConfigError(
-            f"actor_rollout_ref.actor.ulysses_sequence_parallel_size={ulysses}: must divide the {gpus} GPUs that train"
-        )
-    if engine.fsdp_size not in (-1, gpus):
-        raise ConfigError(
-            f"actor_rollout_ref.actor.fsdp_config.fsdp_size={engine.fsdp_size}: a plan knows shards over all {gpus} "
-            "GPUs that train; set it to -1"
+            f"actor_rollout_ref.actor.fsdp_config.fsdp_size={engine.fsdp_size}: a plan knows shards over all "
+            f"{layout.gpus} GPUs that train; set it to -1"
         )
     adapters = {"r": int(model.lora_rank), "target_modules": verl_options.plain(model).get("target_modules")}
     return Training(
-        layout=Layout(engine="fsdp", gpus=gpus, context=ulysses),
-        tokens=_tokens(config) if actor.use_dynamic_bsz else _tokens(config) // ulysses,
         recompute=1 if model.enable_gradient_checkpointing else 0,
         recompute_block=False,
         parameters_offloaded=bool(engine.param_offload or engine.offload_policy),
         optimizer_offloaded=bool(engine.optimizer_offload or engine.offload_policy),
         optimizer_sharded=True,
-        weight_bytes=2 if engine.model_dtype in ("bf16", "bfloat16", "fp16", "float16") else 4,
         unsharded_gradients=bool(engine.use_no_sync_for_gradient_accumulation),
         transformer={},
         adapters=adapters if adapters["r"] else None,
-        **_common(config),
+        **_common(config, layout),
     )

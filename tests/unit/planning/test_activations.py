@@ -13,7 +13,7 @@ from tests.support.megatron_memory import TOKENS, WORDS
 from tests.support.planned import QWEN3_8B, megatron, tiny, training
 from verl_spo.planning import activations
 from verl_spo.planning.models import Model
-from verl_spo.planning.settings import Layout
+from verl_spo.training.parallelism import Parallelism
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def test_hugging_face_layers_keep_what_is_estimated(tmp_path: Path) -> None:
 
 def test_a_layer_that_is_computed_again_keeps_its_input(tmp_path: Path) -> None:
     model = tiny(tmp_path)
-    inputs = model.layers * LENGTH * activations.checkpoint(model, Layout("fsdp", gpus=1))
+    inputs = model.layers * LENGTH * activations.checkpoint(model, Parallelism("fsdp", gpus=1))
     # Beside them the angles, which all layers share.
     assert hugging_face(model, recompute=True) == pytest.approx(inputs, rel=0.2)
 

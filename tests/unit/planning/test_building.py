@@ -9,7 +9,7 @@ from tests.support import megatron_memory
 from tests.support.planned import QWEN3_0_6B, QWEN3_8B, megatron, tiny, training
 from verl_spo.errors import ConfigError
 from verl_spo.planning import building
-from verl_spo.planning.settings import Layout
+from verl_spo.training.parallelism import Parallelism
 
 pytestmark = pytest.mark.slow
 
@@ -17,12 +17,12 @@ NORMS = 36 * (2 * 4096 + 2 * 128) + 4096
 """Of Qwen3-8B: parameters that every tensor-parallel rank has."""
 
 
-def parameters(layout: Layout) -> list[int]:
+def parameters(layout: Parallelism) -> list[int]:
     return [stage.parameters for stage in building.build(QWEN3_8B, training(layout), []).stages]
 
 
 def test_one_rank_has_the_whole_model() -> None:
-    assert parameters(megatron()) == parameters(Layout("fsdp", gpus=8)) == [8_190_735_360]
+    assert parameters(megatron()) == parameters(Parallelism("fsdp", gpus=8)) == [8_190_735_360]
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
@@ -46,7 +46,7 @@ def test_tied_embeddings_lie_on_both_ends_of_a_pipeline() -> None:
 
 def test_adapters_are_all_that_lora_trains() -> None:
     adapters = {"r": 32, "target_modules": "all-linear"}
-    (stage,) = building.build(QWEN3_0_6B, training(Layout("fsdp", gpus=1), adapters=adapters), []).stages
+    (stage,) = building.build(QWEN3_0_6B, training(Parallelism("fsdp", gpus=1), adapters=adapters), []).stages
     assert stage.parameters - stage.trained == QWEN3_0_6B.parameters
     # (in + out) x rank of q, k and v, o, gate and up and down.
     assert stage.trained == 28 * 32 * (3072 + 2 * 2048 + 3072 + 3 * 4096)

@@ -6,7 +6,8 @@ from tests.support.planned import QWEN3_8B, built, megatron, training
 from verl_spo.planning import memory
 from verl_spo.planning.building import Built
 from verl_spo.planning.memory import GIB
-from verl_spo.planning.settings import Layout, Training
+from verl_spo.planning.settings import Training
+from verl_spo.training.parallelism import Parallelism
 
 WHOLE = QWEN3_8B.parameters
 
@@ -35,17 +36,17 @@ def test_context_parallel_ranks_share_the_optimizer_too() -> None:
 
 
 def test_states_of_fsdp_are_spread_over_all() -> None:
-    found = memory.of_training(QWEN3_8B, training(Layout("fsdp", gpus=8)), built())
+    found = memory.of_training(QWEN3_8B, training(Parallelism("fsdp", gpus=8)), built())
     assert found.parameters + found.gradients + found.optimizer == WHOLE * 16 / 8
 
 
 def test_gradients_that_wait_for_the_last_micro_batch_are_whole() -> None:
-    asked = training(Layout("fsdp", gpus=8), unsharded_gradients=True)
+    asked = training(Parallelism("fsdp", gpus=8), unsharded_gradients=True)
     assert memory.of_training(QWEN3_8B, asked, built()).gradients == 4 * WHOLE
 
 
 def test_adapters_alone_have_gradients_and_moments() -> None:
-    found = memory.of_training(QWEN3_8B, training(Layout("fsdp", gpus=8)), built(trained=1_000_000))
+    found = memory.of_training(QWEN3_8B, training(Parallelism("fsdp", gpus=8)), built(trained=1_000_000))
     assert (found.gradients, found.optimizer) == (500_000, 1_000_000)
 
 

@@ -107,8 +107,11 @@ def test_json_has_all_of_it() -> None:
     ("override", "message"),
     [
         (f"{ACTOR}.use_kl_loss=True", "use_kl_loss=True: a plan knows one policy"),
-        (f"{MEGATRON}.tensor_model_parallel_size=3", "TP 3 x PP 1 x CP 1 = 3 must divide the 8 GPUs"),
-        (f"{ROLLOUT}.tensor_model_parallel_size=3", "tensor_model_parallel_size=3: must divide the 8 GPUs"),
+        (
+            f"{MEGATRON}.tensor_model_parallel_size=3",
+            "tensor 3 x pipeline 1 x context 1 parallel is 3, which does not divide the 8",
+        ),
+        (f"{ROLLOUT}.tensor_model_parallel_size=3", "=3: an engine of 3 GPUs .* does not divide the 8 that generate"),
         (f"{ACTOR}.use_dynamic_bsz=False", "ppo_micro_batch_size_per_gpu=None: set it, or"),
         ("actor_rollout_ref.model.path=Qwen/Qwen3-32B", "give a local folder"),
     ],
