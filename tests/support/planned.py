@@ -7,12 +7,12 @@ from typing import Any
 
 from verl_spo.planning import models
 from verl_spo.planning.building import Built, Stage
-from verl_spo.planning.models import Model
 from verl_spo.planning.settings import Generation, Training, Work
+from verl_spo.training.architecture import Architecture
 from verl_spo.training.parallelism import Parallelism
 
-QWEN3_8B = models.find("Qwen/Qwen3-8B")
-QWEN3_0_6B = models.find("Qwen/Qwen3-0.6B")
+FOLDER_8B, QWEN3_8B = models.find("Qwen/Qwen3-8B")
+FOLDER_0_6B, QWEN3_0_6B = models.find("Qwen/Qwen3-0.6B")
 
 
 def megatron(gpus: int = 8, tensor: int = 1, pipeline: int = 1, context: int = 1, virtual: int = 1) -> Parallelism:
@@ -54,10 +54,10 @@ def built(parts: int = 1, stages: int = 1, trained: int | None = None) -> Built:
     return Built(tuple(Stage(size, trained or size, 36 // stages, *end) for end in ends), 0.0)
 
 
-def tiny(folder: Path) -> Model:
+def tiny(folder: Path) -> Architecture:
     """Qwen3-8B made small, in its proportions."""
-    config = json.loads((QWEN3_8B.folder / "config.json").read_text())
+    config = json.loads((FOLDER_8B / "config.json").read_text())
     small = {"hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 8, "num_key_value_heads": 2}
     small |= {"head_dim": 32, "intermediate_size": 768, "vocab_size": 1024, "bos_token_id": 0, "eos_token_id": 1}
     (folder / "config.json").write_text(json.dumps({**config, **small}))
-    return models.find(str(folder))
+    return models.find(str(folder))[1]

@@ -4,15 +4,15 @@ Counted as Korthikanti et al. (arXiv 2205.05198, section 4) do, for a dense deco
 norms on queries and keys, gated MLPs and flash attention, which keeps no scores. The tests compare with tiny models.
 """
 
-from verl_spo.planning.models import Model
 from verl_spo.planning.settings import Training
+from verl_spo.training.architecture import Architecture
 from verl_spo.training.parallelism import Parallelism
 
 _BF16 = 2
 _FP32 = 4
 
 
-def megatron_layer(model: Model, layout: Parallelism, fused: bool) -> float:
+def megatron_layer(model: Architecture, layout: Parallelism, fused: bool) -> float:
     """Of one of Megatron's layers, with Transformer Engine's modules, on one rank.
 
     Kept are, of each norm, its input and its output; queries and keys before their norms and after their rotation;
@@ -23,31 +23,31 @@ def megatron_layer(model: Model, layout: Parallelism, fused: bool) -> float:
     hidden = 4 * _BF16 * model.hidden / (layout.tensor if layout.sequence else 1)
     heads = (2 if model.normed_heads else 1) * (model.query + model.key)
     attention = _BF16 * (heads + model.key + model.query) + _FP32 * model.heads
-    return hidden + (attention + (3 if fused else 5) * _BF16 * model.intermediate) / layout.tensor
+    return hidden + (attention + (3 if fused else 5) * _BF16 * model.feed_forward) / layout.tensor
 
 
-def huggingface_layer(model: Model) -> float:
+def huggingface_layer(model: Architecture) -> float:
     """Of one layer of transformers': its norms keep fp32 copies, and its MLP the output of SiLU too."""
     norm = _FP32 + _BF16
     hidden = 2 * (norm + _BF16) * model.hidden
     heads = (norm + _BF16 if model.normed_heads else _BF16) * (model.query + model.key)
     attention = heads + _BF16 * (model.key + model.query) + _FP32 * model.heads
-    return hidden + attention + 4 * _BF16 * model.intermediate
+    return hidden + attention + 4 * _BF16 * model.feed_forward
 
 
-def layer(model: Model, training: Training) -> float:
+def layer(model: Architecture, training: Training) -> float:
     """Of one layer, by the engine's own modules."""
     if training.layout.engine == "fsdp":
         return huggingface_layer(model)
     return megatron_layer(model, training.layout, bool(training.transformer.get("bias_activation_fusion")))
 
 
-def checkpoint(model: Model, layout: Parallelism) -> float:
+def checkpoint(model: Architecture, layout: Parallelism) -> float:
     """Of a layer that is computed again: its input."""
     return _BF16 * model.hidden / (layout.tensor if layout.sequence else 1)
 
 
-def per_token(model: Model, training: Training, layers: int, micro_batches: float) -> float:
+def per_token(model: Architecture, training: Training, layers: int, micro_batches: float) -> float:
     """Of the layers of one rank, at the moment that the most is kept.
 
     Args:
@@ -75,7 +75,7 @@ def under_way(layout: Parallelism, stage: int) -> float:
     return (layout.pipeline - stage) * (interleaved if stage == 0 else 1.0)
 
 
-def logits(model: Model, training: Training) -> float:
+def logits(model: Architecture, training: Training) -> float:
     """Of the logits, at the moment that they take the most, in the update.
 
     Megatron's module turns its bf16 logits into fp32 (megatron/core/transformer/module.py:495), in whose place the loss
@@ -89,13 +89,13 @@ def logits(model: Model, training: Training) -> float:
     return words * ((3 if training.scaled else 2) * _BF16 + entropy)
 
 
-def logits_without_gradient(model: Model, training: Training) -> float:
+def logits_without_gradient(model: Architecture, training: Training) -> float:
     """Of the logits where log-probs and entropies are computed alone, but for the softmax of the entropy."""
     words = model.vocabulary / training.layout.tensor
     return words * (2 * _FP32 if training.layout.engine == "megatron" else (2 if training.scaled else 1) * _BF16)
 
 
-def entropy(model: Model, training: Training) -> float:
+def entropy(model: Architecture, training: Training) -> float:
     """Bytes, not per token, of the entropy's softmax and products in fp32: of a chunk of the tokens, or of all."""
     tokens = min(training.tokens, training.entropy_chunk or training.tokens)
     copies = 2 if training.layout.engine == "megatron" else 3

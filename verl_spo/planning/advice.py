@@ -6,9 +6,9 @@ from typing import Literal
 
 from verl_spo.planning.hardware import Hardware
 from verl_spo.planning.memory import GIB, TrainingMemory
-from verl_spo.planning.models import Model
 from verl_spo.planning.rollout import RolloutMemory
 from verl_spo.planning.settings import Generation, Training, Work
+from verl_spo.training.architecture import Architecture
 
 Phase = Literal["update", "old_log_prob", "generation", "weight_sync", "kv_cache"]
 
@@ -73,7 +73,7 @@ def needs(generation: Generation, memory: TrainingMemory, rollout: RolloutMemory
 
 
 def problems(
-    model: Model,
+    model: Architecture,
     training: Training,
     generation: Generation,
     work: Work,
@@ -101,7 +101,7 @@ def problems(
 
 
 def _for_training(
-    model: Model, training: Training, memory: TrainingMemory, needed: Needs, sequence: int
+    model: Architecture, training: Training, memory: TrainingMemory, needed: Needs, sequence: int
 ) -> tuple[str, ...]:
     layout = training.layout
     knobs = [] if training.recompute else [_recompute(training)]

@@ -10,10 +10,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from verl_spo.errors import ConfigError
-from verl_spo.planning.models import Model
 from verl_spo.planning.settings import Training
 from verl_spo.training.parallelism import Parallelism
 
@@ -58,11 +58,11 @@ class Built:
     flops: float
 
 
-def build(model: Model, training: Training, sequences: Sequence[int]) -> Built:
+def build(folder: Path, training: Training, sequences: Sequence[int]) -> Built:
     """Build the model as a recipe spreads it.
 
     Args:
-        model: Which.
+        folder: With its `config.json`.
         training: How it is spread.
         sequences: Lengths to count the FLOPs of, in tokens; without any verl is not imported, which takes seconds.
 
@@ -70,7 +70,7 @@ def build(model: Model, training: Training, sequences: Sequence[int]) -> Built:
         ConfigError: megatron-core or Hugging Face refuses, or megatron-core is not installed.
     """
     asked = {
-        "folder": str(model.folder),
+        "folder": str(folder),
         "layout": asdict(training.layout),
         "transformer": training.transformer,
         "adapters": training.adapters,

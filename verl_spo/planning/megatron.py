@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import distributed
 
+from verl_spo.training.architecture import Architecture
+
 
 def stages(asked: dict[str, Any]) -> list[dict[str, Any]]:
     """What the first rank of the first and of the last pipeline stage holds, as `building.Stage` has it."""
@@ -46,38 +48,42 @@ def _chunk(asked: dict[str, Any], number: int) -> torch.nn.Module:
     from megatron.core.parallel_state import is_pipeline_first_stage, is_pipeline_last_stage
 
     shape, layout = json.loads((Path(asked["folder"]) / "config.json").read_text()), asked["layout"]
-    virtual = None if layout["virtual"] == 1 else number
+    model, virtual = Architecture.from_mapping(shape), None if layout["virtual"] == 1 else number
     where = {"ignore_virtual": virtual is None, "vp_stage": virtual}
     with torch.device("meta"):
         return GPTModel(  # type: ignore[no-any-return]
-            _transformer(shape, layout, asked["transformer"]),
-            get_gpt_layer_local_spec(qk_layernorm=shape["model_type"].startswith("qwen3"), normalization="RMSNorm"),
-            vocab_size=shape["vocab_size"],
-            max_sequence_length=shape["max_position_embeddings"],
+            _transformer(model, _biased(shape), layout, asked["transformer"]),
+            get_gpt_layer_local_spec(qk_layernorm=model.normed_heads, normalization="RMSNorm"),
+            vocab_size=model.vocabulary,
+            max_sequence_length=model.positions,
             pre_process=is_pipeline_first_stage(**where),
             post_process=is_pipeline_last_stage(**where),
-            share_embeddings_and_output_weights=shape.get("tie_word_embeddings", False),
+            share_embeddings_and_output_weights=model.tied,
             position_embedding_type="rope",
             vp_stage=virtual,
         )
 
 
-def _transformer(shape: dict[str, Any], layout: dict[str, Any], overrides: dict[str, Any]) -> Any:
+def _biased(shape: dict[str, Any]) -> bool:
+    """Whether queries, keys and values have biases."""
+    return shape["model_type"] == "qwen2" or bool(shape.get("attention_bias"))
+
+
+def _transformer(model: Architecture, biased: bool, layout: dict[str, Any], overrides: dict[str, Any]) -> Any:
     from megatron.core.transformer import TransformerConfig
     from torch.nn.functional import silu
 
-    heads = shape["num_attention_heads"]
     options = {
-        "num_layers": shape["num_hidden_layers"],
-        "hidden_size": shape["hidden_size"],
-        "ffn_hidden_size": shape["intermediate_size"],
-        "num_attention_heads": heads,
-        "num_query_groups": shape["num_key_value_heads"],
-        "kv_channels": shape.get("head_dim") or shape["hidden_size"] // heads,
+        "num_layers": model.layers,
+        "hidden_size": model.hidden,
+        "ffn_hidden_size": model.feed_forward,
+        "num_attention_heads": model.heads,
+        "num_query_groups": model.kv_heads,
+        "kv_channels": model.head_dim,
         "normalization": "RMSNorm",
-        "qk_layernorm": shape["model_type"].startswith("qwen3"),
+        "qk_layernorm": model.normed_heads,
         "add_bias_linear": False,
-        "add_qkv_bias": shape["model_type"] == "qwen2" or shape.get("attention_bias", False),
+        "add_qkv_bias": biased,
         "gated_linear_unit": True,
         "activation_func": silu,
         "tensor_model_parallel_size": layout["tensor"],

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from verl_spo.planning import activations
 from verl_spo.planning.building import Built, Stage
-from verl_spo.planning.models import Model
 from verl_spo.planning.settings import Training
+from verl_spo.training.architecture import Architecture
 from verl_spo.training.parallelism import Parallelism
 
 GIB = 2**30
@@ -62,14 +62,14 @@ class TrainingMemory:
         return self.rests + self.parameters + self.gathered + self.log_prob
 
 
-def of_training(model: Model, training: Training, built: Built) -> TrainingMemory:
+def of_training(model: Architecture, training: Training, built: Built) -> TrainingMemory:
     """The rank that needs the most."""
     numbers = sorted({0, training.layout.pipeline - 1})
     ranks = [_rank(model, training, stage, number) for stage, number in zip(built.stages, numbers, strict=True)]
     return max(ranks, key=lambda rank: rank.update)
 
 
-def _rank(model: Model, training: Training, stage: Stage, number: int) -> TrainingMemory:
+def _rank(model: Architecture, training: Training, stage: Stage, number: int) -> TrainingMemory:
     parameters, gradients, optimizer = _states(training, stage)
     rests = _resting(training, gradients, optimizer)
     begun = activations.under_way(training.layout, number)
@@ -112,14 +112,14 @@ def _resting(training: Training, gradients: float, optimizer: float) -> float:
     return (gradients if buffers else 0.0) + (0.0 if training.optimizer_offloaded else optimizer)
 
 
-def _gathered(model: Model, layout: Parallelism) -> float:
+def _gathered(model: Architecture, layout: Parallelism) -> float:
     """FSDP holds two layers in bf16, one of them ahead, the gradient of one, embedding and output layer."""
     if layout.engine == "megatron":
         return 0.0
     return _BF16 * (3 * model.layer_parameters + model.word_parameters)
 
 
-def _scored(model: Model, training: Training) -> float:
+def _scored(model: Architecture, training: Training) -> float:
     """Bytes of logits of which only log-probs and entropies are wanted."""
     per_token = activations.logits_without_gradient(model, training)
     return per_token * training.tokens + activations.entropy(model, training)

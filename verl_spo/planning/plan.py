@@ -1,6 +1,7 @@
 """A recipe's plan: memory per GPU against the limit, FLOPs and seconds per step."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -9,10 +10,10 @@ from verl_spo.planning import advice, building, memory, models, rollout, setting
 from verl_spo.planning.advice import Needs, Problem
 from verl_spo.planning.hardware import Hardware
 from verl_spo.planning.memory import TrainingMemory
-from verl_spo.planning.models import Model
 from verl_spo.planning.rollout import RolloutMemory
 from verl_spo.planning.settings import Generation, Training, Work
 from verl_spo.planning.timing import StepTime
+from verl_spo.training.architecture import Architecture
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Plan:
     """What a recipe needs.
 
     Attributes:
+        folder: With the model's `config.json`.
         model, training, generation, work: What of the recipe decides.
         hardware: What is assumed of a GPU.
         memory, rollout: Bytes of one GPU, the one that needs the most.
@@ -29,7 +31,8 @@ class Plan:
         seconds: Of a step.
     """
 
-    model: Model
+    folder: Path
+    model: Architecture
     training: Training
     generation: Generation
     work: Work
@@ -52,7 +55,7 @@ class Plan:
         return {
             "fits": self.fits,
             "problems": [{**asdict(each), "knobs": list(each.knobs)} for each in self.problems],
-            "model": {"folder": str(self.model.folder), "parameters": self.model.parameters},
+            "model": {"folder": str(self.folder), "parameters": self.model.parameters},
             "training": training,
             "generation": asdict(self.generation),
             "work": asdict(self.work),
@@ -85,15 +88,16 @@ def make(
     Raises:
         ConfigError: The model is not known, cannot be spread so, or is of a kind of which no plan can be made.
     """
-    model = models.find(config.actor_rollout_ref.model.path)
+    folder, model = models.find(config.actor_rollout_ref.model.path)
     training = settings.training(config, gpus)
     generation = settings.generation(config, training.layout.gpus)
     work = settings.work(config, prompt, response)
-    built = building.build(model, training, [work.prompt + work.response] * work.trajectories)
+    built = building.build(folder, training, [work.prompt + work.response] * work.trajectories)
     trainer = memory.of_training(model, training, built)
     share = rollout.of_rollout(model, generation, hardware.memory * memory.GIB)
     needed = advice.needs(generation, trainer, share, hardware)
     return Plan(
+        folder=folder,
         model=model,
         training=training,
         generation=generation,

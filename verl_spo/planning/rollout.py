@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from verl_spo.planning.models import Model
 from verl_spo.planning.settings import Generation
+from verl_spo.training.architecture import Architecture
 
 _BF16 = 2
 _FP32 = 4
@@ -36,7 +36,7 @@ class RolloutMemory:
         return self.share - self.cache + self.cache / self.sequences if self.sequences > 0 else math.inf
 
 
-def of_rollout(model: Model, generation: Generation, memory: float) -> RolloutMemory:
+def of_rollout(model: Architecture, generation: Generation, memory: float) -> RolloutMemory:
     """What a GPU of `memory` bytes leaves vLLM."""
     share = generation.utilization * memory
     weights = _BF16 * model.parameters / generation.tensor
@@ -46,13 +46,13 @@ def of_rollout(model: Model, generation: Generation, memory: float) -> RolloutMe
     return RolloutMemory(share, weights, computing, cache, per_token, max(0.0, cache / per_token / generation.length))
 
 
-def _per_token(model: Model, ranks: int) -> float:
+def _per_token(model: Architecture, ranks: int) -> float:
     """Keys and values of one token on one rank; heads that are fewer than ranks are repeated."""
     heads = max(model.kv_heads / ranks, 1)
     return 2 * _BF16 * model.layers * heads * model.head_dim
 
 
-def _computing(model: Model, generation: Generation) -> float:
+def _computing(model: Architecture, generation: Generation) -> float:
     """One layer's insides, and logits with a copy, in fp32, of one token of every sequence."""
-    layer = _BF16 * (2 * model.hidden + (model.query + 2 * model.key + 3 * model.intermediate) / generation.tensor)
+    layer = _BF16 * (2 * model.hidden + (model.query + 2 * model.key + 3 * model.feed_forward) / generation.tensor)
     return layer * generation.batched_tokens + 2 * _FP32 * model.vocabulary * generation.sequences

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from verl_spo.planning.hardware import Hardware
 from verl_spo.planning.memory import TrainingMemory
-from verl_spo.planning.models import Model
 from verl_spo.planning.rollout import RolloutMemory
 from verl_spo.planning.settings import Generation, Training, Work
+from verl_spo.training.architecture import Architecture
 
 _BF16 = 2
 _PASSES = 3
@@ -42,7 +42,7 @@ class StepTime:
 
 
 def of_step(
-    model: Model,
+    model: Architecture,
     training: Training,
     generation: Generation,
     work: Work,
@@ -70,7 +70,7 @@ def of_step(
     )
 
 
-def _computed_again(training: Training, model: Model) -> float:
+def _computed_again(training: Training, model: Architecture) -> float:
     """Forward passes that recomputation adds."""
     return min(1.0, training.recompute / model.layers) if training.recompute_block else float(training.recompute > 0)
 
@@ -83,7 +83,9 @@ def _bubble(training: Training, work: Work) -> float:
     return 1 + (layout.pipeline - 1) / (layout.virtual * micro_batches)
 
 
-def _generation(model: Model, generation: Generation, work: Work, rollout: RolloutMemory, hardware: Hardware) -> float:
+def _generation(
+    model: Architecture, generation: Generation, work: Work, rollout: RolloutMemory, hardware: Hardware
+) -> float:
     """Decoding in waves of as many sequences as have a place, a token at the cost of the mean length; and prompts."""
     mine = math.ceil(work.trajectories * generation.tensor / generation.gpus)
     places = rollout.cache / rollout.per_token / (work.prompt + work.response)
@@ -95,7 +97,7 @@ def _generation(model: Model, generation: Generation, work: Work, rollout: Rollo
     return decoding + mine * work.prompt * per_token
 
 
-def _weight_sync(model: Model, training: Training, memory: TrainingMemory, hardware: Hardware) -> float:
+def _weight_sync(model: Architecture, training: Training, memory: TrainingMemory, hardware: Hardware) -> float:
     """Every replica gets all weights; what is offloaded leaves the GPU and comes back once a step."""
     moved = memory.parameters * training.parameters_offloaded + memory.optimizer * training.optimizer_offloaded
     return (_BF16 * model.parameters + 2 * moved) / (hardware.transfer * 1e9)

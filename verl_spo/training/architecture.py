@@ -21,6 +21,8 @@ PUBLISHED = Path(__file__).parent / "published"
 class Architecture:
     """Sizes of a model of text; 0 where its config.json does not say.
 
+    Counts of parameters are those of a dense decoder with gated feed-forward layers and no biases, such as Qwen3.
+
     Attributes:
         layers: Transformer layers.
         hidden: Width of the residual stream.
@@ -32,6 +34,7 @@ class Architecture:
         positions: Tokens that the model was built for.
         experts: Experts per layer; 0 in a dense model.
         tied: Whether the embedding is the output layer too.
+        normed_heads: Whether queries and keys are normalized, as Qwen3's are.
     """
 
     layers: int = 0
@@ -44,6 +47,7 @@ class Architecture:
     positions: int = 0
     experts: int = 0
     tied: bool = False
+    normed_heads: bool = False
 
     @classmethod
     def from_mapping(cls, model: Mapping[str, Any]) -> "Architecture":
@@ -61,7 +65,34 @@ class Architecture:
             positions=text.get("max_position_embeddings") or 0,
             experts=text.get("num_experts") or text.get("num_local_experts") or text.get("n_routed_experts") or 0,
             tied=bool(text.get("tie_word_embeddings", model.get("tie_word_embeddings", False))),
+            normed_heads=str(text.get("model_type")).startswith("qwen3"),
         )
+
+    @property
+    def query(self) -> int:
+        """Channels of the queries of a token."""
+        return self.heads * self.head_dim
+
+    @property
+    def key(self) -> int:
+        """Channels of the keys of a token, and of its values."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def layer_parameters(self) -> int:
+        """Of one decoder layer."""
+        norms = 2 * self.hidden + (2 * self.head_dim if self.normed_heads else 0)
+        return self.hidden * (2 * self.query + 2 * self.key + 3 * self.feed_forward) + norms
+
+    @property
+    def word_parameters(self) -> int:
+        """Of the embedding and the output layer."""
+        return self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+    @property
+    def parameters(self) -> int:
+        """Of the whole model."""
+        return self.layers * self.layer_parameters + self.word_parameters + self.hidden
 
 
 def of(config: DictConfig) -> Architecture | None:

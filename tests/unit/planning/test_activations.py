@@ -12,7 +12,7 @@ from tests.support.allocation import kept
 from tests.support.megatron_memory import TOKENS, WORDS
 from tests.support.planned import QWEN3_8B, megatron, tiny, training
 from verl_spo.planning import activations
-from verl_spo.planning.models import Model
+from verl_spo.training.architecture import Architecture
 from verl_spo.training.parallelism import Parallelism
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def test_megatron_layers_keep_what_is_estimated(tmp_path: Path) -> None:
 
 def test_hugging_face_layers_keep_what_is_estimated(tmp_path: Path) -> None:
     model = tiny(tmp_path)
-    measured = hugging_face(model, recompute=False)
+    measured = hugging_face(tmp_path, model, recompute=False)
     assert measured == pytest.approx(model.layers * LENGTH * activations.huggingface_layer(model), rel=0.03)
 
 
@@ -43,12 +43,12 @@ def test_a_layer_that_is_computed_again_keeps_its_input(tmp_path: Path) -> None:
     model = tiny(tmp_path)
     inputs = model.layers * LENGTH * activations.checkpoint(model, Parallelism("fsdp", gpus=1))
     # Beside them the angles, which all layers share.
-    assert hugging_face(model, recompute=True) == pytest.approx(inputs, rel=0.2)
+    assert hugging_face(tmp_path, model, recompute=True) == pytest.approx(inputs, rel=0.2)
 
 
-def hugging_face(model: Model, recompute: bool) -> int:
+def hugging_face(folder: Path, model: Architecture, recompute: bool) -> int:
     """Bytes that the decoder layers keep of one sequence."""
-    decoder = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model.folder), dtype=torch.bfloat16).model
+    decoder = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), dtype=torch.bfloat16).model
     decoder.norm = torch.nn.Identity()
     if recompute:
         decoder.gradient_checkpointing_enable({"use_reentrant": False})

@@ -6,7 +6,7 @@ import pytest
 from torch import multiprocessing
 
 from tests.support import megatron_memory
-from tests.support.planned import QWEN3_0_6B, QWEN3_8B, megatron, tiny, training
+from tests.support.planned import FOLDER_0_6B, FOLDER_8B, QWEN3_0_6B, QWEN3_8B, megatron, tiny, training
 from verl_spo.errors import ConfigError
 from verl_spo.planning import building
 from verl_spo.training.parallelism import Parallelism
@@ -18,7 +18,7 @@ NORMS = 36 * (2 * 4096 + 2 * 128) + 4096
 
 
 def parameters(layout: Parallelism) -> list[int]:
-    return [stage.parameters for stage in building.build(QWEN3_8B, training(layout), []).stages]
+    return [stage.parameters for stage in building.build(FOLDER_8B, training(layout), []).stages]
 
 
 def test_one_rank_has_the_whole_model() -> None:
@@ -33,27 +33,27 @@ def test_tensor_parallel_ranks_add_up(ranks: int) -> None:
 
 @pytest.mark.parametrize("virtual", [1, 2])
 def test_pipeline_stages_add_up(virtual: int) -> None:
-    first, last = building.build(QWEN3_8B, training(megatron(pipeline=2, virtual=virtual)), []).stages
+    first, last = building.build(FOLDER_8B, training(megatron(pipeline=2, virtual=virtual)), []).stages
     assert first.parameters + last.parameters == QWEN3_8B.parameters
     assert (first.layers, last.layers) == (18, 18)
     assert (first.embeds, first.outputs, last.embeds, last.outputs) == (True, False, False, True)
 
 
 def test_tied_embeddings_lie_on_both_ends_of_a_pipeline() -> None:
-    first, last = building.build(QWEN3_0_6B, training(megatron(pipeline=2)), []).stages
+    first, last = building.build(FOLDER_0_6B, training(megatron(pipeline=2)), []).stages
     assert first.parameters + last.parameters == QWEN3_0_6B.parameters + QWEN3_0_6B.word_parameters
 
 
 def test_adapters_are_all_that_lora_trains() -> None:
     adapters = {"r": 32, "target_modules": "all-linear"}
-    (stage,) = building.build(QWEN3_0_6B, training(Parallelism("fsdp", gpus=1), adapters=adapters), []).stages
+    (stage,) = building.build(FOLDER_0_6B, training(Parallelism("fsdp", gpus=1), adapters=adapters), []).stages
     assert stage.parameters - stage.trained == QWEN3_0_6B.parameters
     # (in + out) x rank of q, k and v, o, gate and up and down.
     assert stage.trained == 28 * 32 * (3072 + 2 * 2048 + 3072 + 3 * 4096)
 
 
 def test_flops_are_verls() -> None:
-    flops = building.build(QWEN3_8B, training(megatron()), [9000] * 1024).flops
+    flops = building.build(FOLDER_8B, training(megatron()), [9000] * 1024).flops
     assert flops == pytest.approx(526e15, rel=1e-3)
 
 
@@ -64,7 +64,7 @@ def test_what_megatron_refuses_names_the_layout() -> None:
 
 def test_an_unknown_override_of_the_transformer_is_refused() -> None:
     with pytest.raises(ConfigError, match="recompute_granularitty"):
-        building.build(QWEN3_8B, training(megatron(), transformer={"recompute_granularitty": "full"}), [])
+        building.build(FOLDER_8B, training(megatron(), transformer={"recompute_granularitty": "full"}), [])
 
 
 @pytest.mark.slow

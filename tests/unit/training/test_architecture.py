@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.support.configured import configure
 from verl_spo.training import architecture
@@ -18,6 +20,7 @@ QWEN3_8B = Architecture(
     feed_forward=12288,
     vocabulary=151936,
     positions=40960,
+    normed_heads=True,
 )
 
 
@@ -50,3 +53,13 @@ def test_a_model_of_more_than_text_has_its_sizes_deeper() -> None:
     text = {"num_hidden_layers": 3, "num_attention_heads": 4, "hidden_size": 64, "num_experts": 8}
     found = Architecture.from_mapping({"text_config": text, "tie_word_embeddings": True})
     assert found == Architecture(layers=3, hidden=64, heads=4, kv_heads=4, head_dim=16, experts=8, tied=True)
+
+
+@pytest.mark.parametrize("name", architecture.published())
+def test_parameters_are_those_of_the_real_model(name: str) -> None:
+    folder = architecture.find(name)
+    assert folder is not None
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+    found = Architecture.from_mapping(json.loads((folder / "config.json").read_text()))
+    assert found.parameters == sum(parameter.numel() for parameter in model.parameters())

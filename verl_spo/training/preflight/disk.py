@@ -51,11 +51,4 @@ def checkpoint_bytes(config: DictConfig, model: Architecture) -> int:
         per_parameter = 2 + 3 * 4
     else:
         per_parameter = 3 * (4 if actor.fsdp_config.model_dtype in ("fp32", "float32") else 2)
-    return per_parameter * parameters(model)
-
-
-def parameters(model: Architecture) -> int:
-    """Of a dense model with gated feed-forward layers and norms, as Qwen's and Llama's are."""
-    attention = model.hidden * model.head_dim * (2 * model.heads + 2 * model.kv_heads)
-    layer = attention + 3 * model.hidden * model.feed_forward
-    return model.layers * layer + model.vocabulary * model.hidden * (1 if model.tied else 2)
+    return per_parameter * model.parameters
