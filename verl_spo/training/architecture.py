@@ -94,6 +94,10 @@ class Architecture:
         """Of the whole model."""
         return self.layers * self.layer_parameters + self.word_parameters + self.hidden
 
+    def adapters(self, rank: int) -> int:
+        """Parameters of LoRA on every linear layer of the decoder, the most that it may have."""
+        return self.layers * rank * (7 * self.hidden + 2 * self.query + 2 * self.key + 3 * self.feed_forward)
+
 
 def of(config: DictConfig) -> Architecture | None:
     """The architecture of a recipe's model; None where its config.json cannot be read from here."""

@@ -63,3 +63,9 @@ def test_parameters_are_those_of_the_real_model(name: str) -> None:
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
     found = Architecture.from_mapping(json.loads((folder / "config.json").read_text()))
     assert found.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_adapters_have_a_row_and_a_column_of_each_linear_layer_per_rank() -> None:
+    # In + out of q, k and v, o, gate and up and down.
+    widths = 2 * 4096 + 2 * (4096 + 1024) + 2 * 4096 + 3 * (4096 + 12288)
+    assert QWEN3_8B.adapters(32) == 36 * 32 * widths

@@ -9,8 +9,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from verl_spo.errors import ConfigError
+from verl_spo.training import parallelism
 from verl_spo.training.architecture import Architecture
-from verl_spo.training.verl_options import checkpoint_folder, engine
+from verl_spo.training.verl_options import checkpoint_folder, engine, weight_bytes
 
 _GIB = 2**30
 
@@ -26,6 +27,9 @@ def check(config: DictConfig, model: Architecture) -> str | None:
     """
     if model.experts or not model.hidden:
         return "the size of this model is not known here"
+    actor = config.actor_rollout_ref.actor
+    if engine(actor) not in ("megatron", "fsdp"):
+        return f"actor_rollout_ref.actor.strategy={actor.strategy}: what this engine saves is not known here"
     count, size, trainer = kept(config), checkpoint_bytes(config, model), config.trainer
     free = _free(Path(trainer.default_local_dir).absolute(), _steps(config)[:count])
     if count * size > free:
@@ -50,13 +54,45 @@ def kept(config: DictConfig) -> int:
 
 
 def checkpoint_bytes(config: DictConfig, model: Architecture) -> int:
-    """Weights and optimizer: Megatron's are bf16 with three fp32 numbers a parameter, FSDP's three of its own type."""
-    actor = config.actor_rollout_ref.actor
-    if engine(actor) == "megatron":
-        per_parameter = 2 + 3 * 4
-    else:
-        per_parameter = 3 * (4 if actor.fsdp_config.model_dtype in ("fp32", "float32") else 2)
-    return per_parameter * model.parameters
+    """Bytes of one checkpoint of a dense model: what is listed in `actor.checkpoint.save_contents`, on all ranks."""
+    if engine(config.actor_rollout_ref.actor) == "megatron":
+        return _megatron_bytes(config, model)
+    return _fsdp_bytes(config, model)
+
+
+def _fsdp_bytes(config: DictConfig, model: Architecture) -> int:
+    """Weights, with LoRA's, and the two moments of those that are trained, in the engine's type.
+
+    Every rank writes its shards, also where `fsdp_size` repeats them (fsdp_checkpoint_manager.py:347); `hf_model` are
+    the weights again, written by one (:462).
+    """
+    actor, options = config.actor_rollout_ref.actor, config.actor_rollout_ref.model
+    adapters, contents = model.adapters(options.get("lora_rank") or 0), actor.checkpoint.save_contents
+    whole, trained = model.parameters + adapters, adapters or model.parameters
+    weights = trained if actor.checkpoint.get("save_lora_only") else whole
+    shards = weights * ("model" in contents) + 2 * trained * ("optimizer" in contents)
+    return weight_bytes(actor) * (_replicas(config) * shards + whole * ("hf_model" in contents))
+
+
+def _megatron_bytes(config: DictConfig, model: Architecture) -> int:
+    """Weights in the engine's type; of those that are trained main parameters and two moments in fp32.
+
+    Weights are Megatron's shards under `use_dist_checkpointing`, otherwise, and as `hf_model`, Hugging Face's
+    (megatron_checkpoint_manager.py:245), in whose place LoRA has its adapters, and these as shards too (:1248). The
+    optimizer is megatron/core/optimizer/distrib_optimizer.py:942, or optimizer.py:797 where it is not distributed.
+    """
+    actor, contents = config.actor_rollout_ref.actor, config.actor_rollout_ref.actor.checkpoint.save_contents
+    adapters = model.adapters((config.actor_rollout_ref.model.get("lora") or {}).get("rank") or 0)
+    shards = "model" in contents and actor.megatron.use_dist_checkpointing
+    exported = "hf_model" in contents or ("model" in contents and not shards)
+    weights = (model.parameters + adapters) * shards + (2 * adapters or model.parameters) * exported
+    return int(weight_bytes(actor) * weights + 3 * 4 * (adapters or model.parameters) * ("optimizer" in contents))
+
+
+def _replicas(config: DictConfig) -> int:
+    """Groups of ranks that have all shards (verl/workers/engine/fsdp/utils.py:47)."""
+    size, gpus = config.actor_rollout_ref.actor.fsdp_config.fsdp_size, parallelism.of(config).gpus
+    return max(1, gpus // int(size)) if size > 0 else 1
 
 
 def _limit(config: DictConfig) -> int:

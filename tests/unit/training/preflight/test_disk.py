@@ -4,8 +4,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from torch import multiprocessing
 
+from tests.support import fsdp_saving
 from tests.support.configured import configure
+from tests.support.planned import tiny
 from verl_spo.errors import ConfigError
 from verl_spo.training import architecture
 from verl_spo.training.architecture import Architecture
@@ -14,6 +17,9 @@ from verl_spo.training.preflight import disk
 RECIPE = "qwen3_8b/spo_megatron"
 ACTOR = "actor_rollout_ref.actor"
 CHECKPOINT = f"{ACTOR}.checkpoint"
+DIST = f"{ACTOR}.megatron.use_dist_checkpointing"
+MODEL = "actor_rollout_ref.model"
+LORA = f"{MODEL}.lora.rank=32"
 KEEP = "trainer.max_actor_ckpt_to_keep"
 SAVED = ("trainer.save_freq=20", "trainer.total_training_steps=200")
 WORDS = Architecture(vocabulary=10, hidden=10, tied=True)
@@ -85,15 +91,81 @@ def test_files_that_are_written_over_are_room(
         assert disk.check(configure(demo_dir, *overrides, recipe=RECIPE), WORDS) is None
 
 
-def test_fsdp_saves_three_numbers_of_its_own_type(demo_dir: Path) -> None:
-    full, half = (
-        disk.checkpoint_bytes(
-            configure(demo_dir, f"actor_rollout_ref.actor.fsdp_config.model_dtype={kind}", recipe="qwen3_8b/spo_fsdp"),
-            WORDS,
-        )
-        for kind in ("fp32", "bf16")
-    )
-    assert (full, half) == (110 * 12, 110 * 6)
+@pytest.mark.parametrize(
+    ("overrides", "numbers"),
+    [
+        ([], 3 * 4),
+        ([f"{ACTOR}.fsdp_config.model_dtype=null"], 3 * 4),
+        ([f"{ACTOR}.fsdp_config.model_dtype=bf16"], 3 * 2),
+        ([f"{CHECKPOINT}.save_contents=[model]"], 4),
+        ([f"{CHECKPOINT}.save_contents=[optimizer,extra]"], 2 * 4),
+        ([f"{CHECKPOINT}.save_contents=[model,hf_model]"], 2 * 4),
+        # Of eight GPUs four hold each half.
+        ([f"{ACTOR}.fsdp_config.fsdp_size=2", f"{CHECKPOINT}.save_contents=[model,hf_model]"], 5 * 4),
+    ],
+)
+def test_fsdp_saves_numbers_of_its_own_type(demo_dir: Path, overrides: list[str], numbers: int) -> None:
+    config = configure(demo_dir, *overrides, recipe="qwen3_8b/spo_fsdp")
+    assert disk.checkpoint_bytes(config, WORDS) == 110 * numbers
+
+
+@pytest.mark.parametrize(
+    ("overrides", "numbers"),
+    [
+        ([], 2 + 12),
+        ([f"{CHECKPOINT}.save_contents=[model,extra]"], 2),
+        ([f"{CHECKPOINT}.save_contents=[model,hf_model]"], 2),
+        ([f"{CHECKPOINT}.save_contents=[optimizer]"], 12),
+        ([f"{DIST}=True"], 2 + 12),
+        ([f"{DIST}=True", f"{CHECKPOINT}.save_contents=[model,optimizer,hf_model]"], 2 + 2 + 12),
+    ],
+)
+def test_megatron_saves_weights_in_16_bits_and_three_numbers_in_32(
+    demo_dir: Path, overrides: list[str], numbers: int
+) -> None:
+    assert disk.checkpoint_bytes(configure(demo_dir, *overrides, recipe=RECIPE), WORDS) == 110 * numbers
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides", "weights", "adapters"),
+    [
+        ("qwen3_0_6b/spo_fsdp_lora", [], 4, 3 * 4),
+        ("qwen3_0_6b/spo_fsdp_lora", [f"{CHECKPOINT}.save_lora_only=True"], 0, 3 * 4),
+        ("qwen3_0_6b/spo_megatron", [LORA], 0, 2 * 2 + 12),
+        ("qwen3_0_6b/spo_megatron", [LORA, f"{DIST}=True"], 2, 2 + 12),
+    ],
+)
+def test_of_adapters_alone_there_are_moments(
+    demo_dir: Path, recipe: str, overrides: list[str], weights: int, adapters: int
+) -> None:
+    config = configure(demo_dir, *overrides, recipe=recipe)
+    model = architecture.of(config)
+    assert model is not None
+    assert disk.checkpoint_bytes(config, model) == weights * model.parameters + adapters * model.adapters(32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "rank"), [("whole", 0), ("lora", fsdp_saving.RANK)])
+def test_fsdp_writes_as_much_as_is_estimated(saved: Path, name: str, rank: int) -> None:
+    overrides = (f"{CHECKPOINT}.save_contents=[model,optimizer,extra,hf_model]", f"{MODEL}.lora_rank={rank}")
+    config = configure(saved, f"{MODEL}.path={saved}", *overrides, recipe="qwen3_8b/spo_fsdp")
+    model = architecture.of(config)
+    assert model is not None
+    written = sum(file.stat().st_size for file in (saved / name).rglob("*") if file.is_file())
+    assert written == pytest.approx(disk.checkpoint_bytes(config, model), rel=0.02)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    tiny(folder)
+    multiprocessing.spawn(fsdp_saving.save, args=(folder,))
+    return folder
+
+
+def test_what_another_engine_saves_is_not_measured(demo_dir: Path) -> None:
+    config = configure(demo_dir, f"{ACTOR}.strategy=veomni", recipe="qwen3_8b/spo_fsdp")
+    assert disk.check(config, WORDS) == f"{ACTOR}.strategy=veomni: what this engine saves is not known here"
 
 
 def test_a_model_of_experts_is_not_measured(demo_dir: Path) -> None:
