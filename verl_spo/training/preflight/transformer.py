@@ -27,6 +27,8 @@ def check(config: DictConfig) -> str | None:
     _check_entropy(config.actor_rollout_ref.actor)
     if not is_installed():
         return "megatron-core is not installed here"
+    if _has_bridge() and importlib.util.find_spec("transformer_engine") is None:
+        return "Megatron-Bridge is installed here without Transformer Engine, and does not import"
     known = _known()
     for name in config.actor_rollout_ref.actor.megatron.override_transformer_config:
         if name not in known:
@@ -51,6 +53,10 @@ def is_installed() -> bool:
     return importlib.util.find_spec("megatron") is not None and importlib.util.find_spec("megatron.core") is not None
 
 
+def _has_bridge() -> bool:
+    return importlib.util.find_spec("megatron.bridge") is not None
+
+
 def _known() -> set[str]:
     with warnings.catch_warnings():
         # Of what is not installed.
@@ -58,7 +64,7 @@ def _known() -> set[str]:
         from megatron.core.transformer.transformer_config import MLATransformerConfig
 
     known = {each.name for each in fields(MLATransformerConfig)}
-    if importlib.util.find_spec("megatron.bridge") is not None:
+    if _has_bridge():
         from megatron.bridge.models.gpt_provider import GPTModelProvider
 
         known |= {each.name for each in fields(GPTModelProvider)}

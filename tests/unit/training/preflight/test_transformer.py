@@ -46,3 +46,12 @@ def test_without_megatron_nothing_is_checked(demo_dir: Path, monkeypatch: pytest
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
     config = configure(demo_dir, recipe="qwen3_8b/spo_megatron")
     assert transformer.check(config) == "megatron-core is not installed here"
+
+
+def test_megatron_bridge_without_transformer_engine_is_not_imported(
+    demo_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, there = importlib.util.find_spec, {"megatron.bridge": object(), "transformer_engine": None}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: there[name] if name in there else real(name))
+    said = transformer.check(configure(demo_dir, recipe="qwen3_8b/spo_megatron"))
+    assert said == "Megatron-Bridge is installed here without Transformer Engine, and does not import"
