@@ -13,7 +13,7 @@ from verl_spo import cpu
 SEQUENCES, LENGTH = 8, 24
 
 
-def train(rank: int, folder: Path, ranks: int, batches: tuple[int, ...], load: bool) -> None:
+def train(rank: int, folder: Path, ranks: int, batches: tuple[int, ...], load: bool, vanilla: bool = True) -> None:
     """Be one of `ranks` tensor-parallel ranks of the model in `folder`: train on some batches, save.
 
     Args:
@@ -22,11 +22,12 @@ def train(rank: int, folder: Path, ranks: int, batches: tuple[int, ...], load: b
         ranks: How many there are.
         batches: Seeds, one an update; a checkpoint named like the last one follows.
         load: Whether to begin from the checkpoint of the batch before the first.
+        vanilla: Whether mbridge maps the weights, or Megatron-Bridge.
     """
     os.environ.update(VERL_PLATFORM="cpu", RANK=str(rank), WORLD_SIZE=str(ranks), LOCAL_RANK=str(rank))
     os.environ.update(LOCAL_WORLD_SIZE=str(ranks), MASTER_ADDR="127.0.0.1", MASTER_PORT=_port(folder))
     cpu.activate()
-    worker = _worker(folder / "model", ranks)
+    worker = _worker(folder / "model", ranks, vanilla)
     if load:
         worker.load_checkpoint(str(folder / f"checkpoint-{batches[0] - 1}"))
     for seed in batches:
@@ -43,7 +44,7 @@ def _port(folder: Path) -> str:
     return (folder / "port").read_text()
 
 
-def _worker(model: Path, ranks: int) -> Any:
+def _worker(model: Path, ranks: int, vanilla: bool) -> Any:
     from verl.trainer.config import CheckpointConfig
     from verl.workers.config import (
         ActorConfig,
@@ -57,7 +58,7 @@ def _worker(model: Path, ranks: int) -> Any:
 
     engine = McoreEngineConfig(
         forward_only=False,
-        vanilla_mbridge=True,
+        vanilla_mbridge=vanilla,
         tensor_model_parallel_size=ranks,
         use_dynamic_bsz=True,
         use_remove_padding=True,

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from verl_spo.cpu.megatron import bridge
+
 _METHODS = ("initialize", "train_mode", "eval_mode", "get_per_tensor_param", "save_checkpoint", "load_checkpoint")
 """Through which verl's workers reach an engine, each perhaps from a thread of its own."""
 
@@ -59,6 +61,8 @@ def _configured(init: Callable[..., None]) -> Callable[..., None]:
     @wraps(init)
     def configured(self: Any, model_config: Any, engine_config: Any, *args: Any, **kwargs: Any) -> None:
         prepare()
+        if not engine_config.vanilla_mbridge:
+            bridge.install()
         complete(model_config.hf_config)
         # A frozen dataclass of verl's.
         object.__setattr__(engine_config, "dtype", "float32")

@@ -1,7 +1,7 @@
 """Plain torch in the place of Transformer Engine's modules, which need CUDA.
 
-They have its parameters' names (`linear_qkv.layer_norm_weight`, ...), so that mbridge maps the weights of a Hugging
-Face model as it does for a GPU.
+They have its parameters' names (`linear_qkv.layer_norm_weight`, ...), so that mbridge and Megatron-Bridge map the
+weights of a Hugging Face model as they do for a GPU.
 """
 
 from itertools import pairwise
@@ -30,8 +30,11 @@ class Norm(torch.nn.Module):
         return _normalized(x, self.weight, self.eps)
 
 
-class NormedColumnParallelLinear(ColumnParallelLinear):  # type: ignore[misc]
-    """RMS norm and column-parallel linear in one module."""
+class LayerNormColumnParallelLinear(ColumnParallelLinear):  # type: ignore[misc]
+    """RMS norm and column-parallel linear in one module.
+
+    By the name Megatron-Bridge knows which of its parameters are spread (models/conversion/param_mapping.py:1482).
+    """
 
     def __init__(self, input_size: int, output_size: int, *, config: Any, **kwargs: Any) -> None:
         super().__init__(input_size, output_size, config=config, **kwargs)
@@ -97,10 +100,10 @@ class Provider(LocalSpecProvider):  # type: ignore[misc]
 
     def column_parallel_layer_norm_linear(self) -> type:
         """The fused module."""
-        return NormedColumnParallelLinear
+        return LayerNormColumnParallelLinear
 
-    def layer_norm(self, rms_norm: bool = False, for_qk: bool = False) -> type:
-        """The norm."""
+    def layer_norm(self, *args: Any, **kwargs: Any) -> type:
+        """The norm, whatever for; megatron-core 0.18 also says whether a residual follows."""
         return Norm
 
     def core_attention(self) -> type:
@@ -111,8 +114,11 @@ class Provider(LocalSpecProvider):  # type: ignore[misc]
 def install() -> None:
     """Let megatron-core build layers of them; a second call changes nothing."""
     from megatron.core.models.gpt import gpt_layer_specs
+    from megatron.core.transformer import transformer_block
 
     gpt_layer_specs.TESpecProvider, gpt_layer_specs.TENorm, gpt_layer_specs.HAVE_TE = Provider, Norm, True
+    # Behind the last layer, where only a layer was specified, as Megatron-Bridge does.
+    transformer_block.LayerNormImpl = Norm
 
 
 def _norm_weight(config: Any, size: int) -> Parameter:
