@@ -3,20 +3,27 @@
 # make test PYTHON=python3.12: with another Python, in an environment of its own.
 PYTHON ?= python3
 VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
-BIN := $(VENV)/bin
+BIN = $(VENV)/bin
 DEMO_DIR ?= demo
 # Address of a package index with CPU builds of torch, which are 3 GB smaller; by default pip's own.
 TORCH_INDEX ?=
 # Two workers need two cores and 12 GB: one has the end-to-end tests (tests/conftest.py).
 IN_PARALLEL ?= -n 2 --no-loadscope-reorder
 
-.PHONY: demo test check venv lock clean
+.PHONY: demo test test-bridge check venv lock clean
 
 demo: venv
 	@"$(BIN)/verl-spo" demo --dir "$(DEMO_DIR)" $(DEMO_ARGS)
 
 test: venv
 	"$(BIN)/pytest" $(IN_PARALLEL) $(TEST_ARGS)
+
+# Megatron-Bridge, verl's own way to Megatron, which needs Python 3.12, in an environment of its own.
+test-bridge: PYTHON = python3.12
+test-bridge: VENV = .venv-bridge
+test-bridge: OVER = requirements-bridge.lock
+test-bridge: venv
+	"$(BIN)/pytest" -m long tests/integration/training/test_megatron_bridge.py $(TEST_ARGS)
 
 # What to run while working.
 check: venv
@@ -28,7 +35,7 @@ check: venv
 # The script is for Python 3.11 and later; an older one should not have to read it.
 venv:
 	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit("make venv: Python 3.11 or 3.12 is needed, this is %d.%d: add PYTHON=python3.12 to the command" % sys.version_info[:2])'
-	@"$(PYTHON)" make_venv.py "$(VENV)" $(if $(TORCH_INDEX),--torch-index "$(TORCH_INDEX)")
+	@"$(PYTHON)" make_venv.py "$(VENV)" $(if $(TORCH_INDEX),--torch-index "$(TORCH_INDEX)") $(if $(OVER),--over "$(OVER)")
 
 # Write requirements.lock anew from what is installed. What only a CUDA build of torch needs is not part of it.
 lock:

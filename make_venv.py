@@ -47,9 +47,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the environment goes")
     parser.add_argument("--torch-index", default="", help="address of a package index to look for torch in as well")
+    parser.add_argument("--over", type=Path, help="a second lock, whose lines go before those of the first")
     given = parser.parse_args()
     try:
-        make(Environment(given.folder, given.torch_index))
+        make(Environment(given.folder, given.torch_index, given.over))
     except Unfit as error:
         sys.exit(f"make venv: {error}")
     except KeyboardInterrupt:
@@ -88,11 +89,13 @@ class Environment:
     Args:
         folder: Of the environment.
         torch_index: A package index to look for torch in as well; empty for none, or for that of an existing one.
+        over: A second lock, for packages that the first lacks or has in another version.
     """
 
-    def __init__(self, folder: Path, torch_index: str) -> None:
+    def __init__(self, folder: Path, torch_index: str, over: Path | None = None) -> None:
         self.folder = folder
         self._torch_index = torch_index
+        self._locked = merged(LOCK.read_text(), over.read_text() if over else "")
         self._stamp = folder / "made_from.json"
         self._log = folder / "pip.log"
         self._python = folder / "bin" / "python"
@@ -129,16 +132,18 @@ class Environment:
         return {name(line) for line in metadata.get("requires_dist", []) if "extra ==" not in line}
 
     def install(self) -> None:
-        """Install what the lock names, then what its torch names beside it, then the project itself.
+        """Install what the locks name, then what their torch names beside it, then the project itself.
 
-        The lock is complete. A resolver would add builds of torchvision and torchaudio that do not fit each torch, and
+        They are complete. A resolver would add builds of torchvision and torchaudio that do not fit each torch, and
         beside which transformers does not import.
         """
         self._stamp.unlink(missing_ok=True)
         # The one that comes with Python may need twice the time.
         self._pip(requirement("pip"))
-        self._pip("--no-deps", "-r", str(LOCK))
-        self._pip(requirement("torch"), "-c", str(LOCK))
+        lock = self.folder / "requirements.lock"
+        lock.write_text(self._locked)
+        self._pip("--no-deps", "-r", str(lock))
+        self._pip(requirement("torch"), "-c", str(lock))
         self._pip("--no-deps", "--no-build-isolation", "-e", str(PROJECT))
 
     def check(self) -> None:
@@ -176,7 +181,7 @@ class Environment:
             "folders": f"{self.folder.absolute()} {PROJECT}",
             "torch": requirement("torch"),
             "torch_index": index,
-            "packages": digest(LOCK.read_bytes() + (PROJECT / "pyproject.toml").read_bytes()),
+            "packages": digest(self._locked.encode() + (PROJECT / "pyproject.toml").read_bytes()),
         }
 
     def _pip(self, *arguments: str) -> None:
@@ -236,6 +241,12 @@ def check_space(folder: Path, gib: int) -> None:
 def locked() -> set[str]:
     """The names in the lock."""
     return {name(line) for line in LOCK.read_text().splitlines()}
+
+
+def merged(lock: str, over: str) -> str:
+    """The lines of two locks; of a package that both have, that of the second. Comments go."""
+    lines = {name(line): line for line in (*lock.splitlines(), *over.splitlines())}
+    return "".join(f"{line}\n" for package, line in lines.items() if package)
 
 
 def requirement(wanted: str) -> str:

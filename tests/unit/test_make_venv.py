@@ -138,6 +138,20 @@ def test_a_finished_environment_is_brought_up_to_date(folder: Path, index: Path,
 
 
 @pytest.mark.slow
+def test_lines_of_a_second_lock_go_before_those_of_the_first(folder: Path, index: Path, lock: Path) -> None:
+    publish(index, "left", "2.0", [])
+    publish(index, "right", "1.0", [])
+    over = lock.with_name("over.lock")
+    over.write_text("# Newer.\nleft==2.0\nright==1.0\n")
+    make(Environment(folder, "", over))
+    assert installed(folder) == {"torch", "left", "right", "project", CUDA_LIBRARY}
+    asked = [folder / "bin" / "pip", "show", "left"]
+    assert "Version: 2.0" in subprocess.run(asked, capture_output=True, check=True, text=True).stdout
+    assert Environment(folder, "", over).is_current()
+    assert not Environment(folder, "").is_current()
+
+
+@pytest.mark.slow
 def test_an_environment_that_does_not_work_says_why(folder: Path, index: Path) -> None:
     publish(index, "left", "1.0", [], code="raise OSError('libnothing.so.1: cannot open shared object file')")
     with pytest.raises(Unfit, match=r"does not work: OSError: libnothing\.so\.1: cannot open"):
