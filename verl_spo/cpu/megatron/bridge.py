@@ -29,7 +29,7 @@ def install() -> None:
     """Import Megatron-Bridge; a second call changes nothing."""
     if importlib.util.find_spec("transformer_engine") is not None:
         return
-    # megatron/core/utils.py:295 finds out once, and for good.
+    # megatron/core/utils.py:295 (0.18.0) finds out once, and for good.
     importlib.import_module("megatron.core.utils").get_te_version()
     with _stand_in():
         importlib.import_module("megatron.bridge")

@@ -37,7 +37,7 @@ def redirect() -> None:
 
 
 def _redirect_random_states() -> None:
-    """megatron/core/tensor_parallel/random.py:41 and :76 reach for the generators of CUDA devices."""
+    """megatron/core/tensor_parallel/random.py:41, :72 (0.18.0: 96, 127) reach for the generators of CUDA devices."""
     from megatron.core.tensor_parallel import random
 
     random._get_cuda_rng_state = lambda *args, **kwargs: torch.get_rng_state()
@@ -64,7 +64,7 @@ class OnCPU(TorchFunctionMode):
         if function is torch.Tensor.to:
             return function(args[0], *map(_on_cpu, args[1:]), **named)
         if function is torch.Tensor.type and len(args) == 1 and not named:
-            # megatron/core/optimizer/clip_grads.py:167 asserts that gradients are CUDA's.
+            # megatron/core/optimizer/clip_grads.py:167 (0.18.0: 178) asserts that gradients are CUDA's.
             return function(*args).replace("torch.", "torch.cuda.")
         return function(*args, **named)
 
