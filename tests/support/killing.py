@@ -57,6 +57,12 @@ def marked_processes() -> set[int]:
     return {each.pid for each in psutil.process_iter() if _mark(each) is not None}
 
 
+def started_by(process: subprocess.Popen[str]) -> set[int]:
+    """Of them, those that one `verl-spo` started (the third part of a mark, store/runs/owners.py)."""
+    marks = ((each.pid, _mark(each)) for each in psutil.process_iter())
+    return {pid for pid, mark in marks if mark is not None and mark.split(":")[2] == str(process.pid)}
+
+
 def _mark(process: psutil.Process) -> str | None:
     try:
         return process.environ().get(MARK)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import small
-from tests.support.killing import marked_processes
+from tests.support.killing import started_by
 from verl_spo.demo.arithmetic import make_prompt_set, write_prompt_set
 from verl_spo.demo.recipe import Recipe
 from verl_spo.demo.tiny_model import make_tiny_model
@@ -60,12 +60,12 @@ def train(start: Callable[..., subprocess.Popen[str]], run_dir: Path) -> Callabl
     """Train to the end; nothing of the run may stay behind."""
 
     def run(name: str, *overrides: str, expect: int | None = 0, **environment: str) -> int:
-        before, others = segments(), marked_processes()
-        status = start(name, *overrides, **environment).wait(timeout=400)
+        before, process = segments(), start(name, *overrides, **environment)
+        status = process.wait(timeout=400)
         if expect is not None:
             assert status == expect, (run_dir / f"{name}.log").read_text()[-4000:]
         assert not orphans(segments() - before)
-        assert marked_processes() <= others
+        assert not started_by(process)
         return status
 
     return run

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.killing import kill_when, last_step, marked_processes, saved_step
+from tests.support.killing import kill_when, last_step, saved_step, started_by
 from tests.support.waiting import wait_until
 from verl_spo.errors import StoreError
 from verl_spo.launching.processes import orphans, segments
@@ -66,6 +66,7 @@ def stop_in_its_first_step(process: subprocess.Popen[str], run_dir: Path) -> Non
     wait_until(in_first_step, timeout=300, every=0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=120) == 128 + signal.SIGTERM, (run_dir / "cut.log").read_text()[-4000:]
+    assert not started_by(process)
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
         assert queries.run(reader, "arithmetic/cut").run.status == Status.STOPPED
 
@@ -103,9 +104,7 @@ def test_a_run_that_is_killed_again_and_again_resumes_bit_for_bit(
         resumed.append(saved_step(run_dir, "cut"))
         if resumed[-1] is not None:
             assert_same_checkpoint(run_dir, resumed[-1])
-    others = marked_processes()
     stop_in_its_first_step(start("cut", *STEPS), run_dir)
-    assert marked_processes() <= others
     stopped = last_step(run_dir, "arithmetic/cut")
     assert outcomes(run_dir, "arithmetic/cut") == {step: whole[step] for step in range(1, stopped + 1)}
     resumed.append(saved_step(run_dir, "cut"))
@@ -205,12 +204,12 @@ def test_a_failed_weight_sync_ends_the_run(run_dir: Path, train: Callable[..., i
 
 @pytest.mark.long
 def test_an_interrupted_run_leaves_nothing_behind(run_dir: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
-    before, others = segments(), marked_processes()
+    before = segments()
     process = start("interrupted", "trainer.total_training_steps=100", "trainer.save_freq=-1")
     wait_until(lambda: last_step(run_dir, "arithmetic/interrupted") >= 1 or process.poll() is not None, timeout=300)
-    assert marked_processes() - others
+    assert started_by(process)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=120) == 128 + signal.SIGINT
     assert "should not exceed total physical CPU cores" not in (run_dir / "interrupted.log").read_text()
-    assert marked_processes() <= others
+    assert not started_by(process)
     assert not orphans(segments() - before)
