@@ -18,12 +18,19 @@ def curves(runs: Mapping[VariantKey, Sequence[Row]], shown: Sequence[VariantKey]
     points = [point for variant, name in names.items() for point in _points(name, runs[variant])]
     base = alt.Chart(alt.InlineData(points)).encode(
         x=alt.X("trajectories:Q", title="trajectories", axis=alt.Axis(grid=False)),
-        color=alt.Color("variant:N", title=None, scale=alt.Scale(domain=[*names.values()], range=COLOURS)),
+        color=alt.Color(
+            "variant:N",
+            scale=alt.Scale(domain=[*names.values()], range=COLOURS),
+            legend=alt.Legend(title=None, labelLimit=0, symbolOpacity=1),
+        ),
     )
     reward = alt.Y("low:Q", title="expected reward", scale=alt.Scale(zero=False), axis=alt.Axis(format="%"))
     interval = base.mark_area(opacity=0.15).encode(y=reward, y2="high:Q")
     mean = base.mark_line(strokeWidth=2).encode(y="mean:Q")
-    chart: alt.LayerChart = (interval + mean).properties(width=480, height=320).configure_view(stroke=None)
+    # A browser's letters may be wider than those that the legend was measured with.
+    padding = {"left": 5, "top": 5, "right": 40, "bottom": 5}
+    layers: alt.LayerChart = interval + mean
+    chart: alt.LayerChart = layers.properties(width=480, height=320, padding=padding).configure_view(stroke=None)
     return chart
 
 

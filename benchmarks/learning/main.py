@@ -160,7 +160,7 @@ def write_tables() -> None:
     everything = rows.load(sorted(rows.RESULTS.glob("learning_*.json")))
     for tier, setting in dict.fromkeys((row.tier, row.setting) for row in everything):
         chosen = [row for row in everything if (row.tier, row.setting) == (tier, setting)]
-        plot = DOCUMENT.with_name(f"learning-{tier}-{setting.replace(' ', '-')}.svg")
+        plot = DOCUMENT.with_name(f"learning-{tier}-{setting.replace(',', '').replace(' ', '-')}.svg")
         curves(report.by_variant(chosen), report.SHOWN).save(plot)
         picture = f"![Expected reward over trajectories, {tier} tier, {setting}]({plot.name})"
         document = between_marks(document, f"{tier} {setting}", f"{report.table(chosen)}\n\n{picture}")
