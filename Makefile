@@ -30,7 +30,7 @@ check: venv
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/ruff" check .
 	"$(BIN)/mypy"
-	"$(BIN)/pytest" -q $(IN_PARALLEL) tests/unit -m "not slow" --timeout 120 $(TEST_ARGS)
+	"$(BIN)/pytest" -q $(IN_PARALLEL) tests/unit -m "not slow" --hypothesis-profile quick --timeout 120 $(TEST_ARGS)
 
 # The script is for Python 3.11 and later; an older one should not have to read it.
 venv:

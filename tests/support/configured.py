@@ -1,6 +1,6 @@
 """The demo's recipe as verl sees it, on files as small as they may be."""
 
-from copy import deepcopy
+import pickle
 from functools import cache
 from pathlib import Path
 
@@ -33,12 +33,13 @@ def make_files(folder: Path) -> None:
 
 def configure(demo_dir: Path, *overrides: str, recipe: str = RECIPE) -> DictConfig:
     """The recipe with `NAME=VALUE` overrides. Hydra composes it once: that takes seconds."""
-    config = deepcopy(_composed(recipe))
+    config: DictConfig = pickle.loads(_composed(recipe))
     with open_dict(config):
         config.merge_with_dotlist([f"demo_dir={demo_dir}", *overrides])
     return config
 
 
 @cache
-def _composed(recipe: str) -> DictConfig:
-    return compose.load(recipe, [])
+def _composed(recipe: str) -> bytes:
+    """Pickled, because a deep copy takes six times as long."""
+    return pickle.dumps(compose.load(recipe, []))
