@@ -3,6 +3,7 @@
     python -m benchmarks.learning lab [--setting NAME ...] [--seeds 0 1 ...]
     python -m benchmarks.learning verl [--seeds 0 1 ...]
     python -m benchmarks.learning variance [--seeds 0 1 ...]
+    python -m benchmarks.learning parts [--seeds 0 1 ...]
     python -m benchmarks.learning tables
 
 Two tiers share the mathematics (`verl_spo.core`), the prompts and the model: `lab` is a plain torch loop, cheap enough
@@ -12,6 +13,7 @@ skip the runs that are already there. `tables` writes what stands between the ma
 
 import argparse
 import functools
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +30,7 @@ from benchmarks.learning.lab import loop, variance
 from benchmarks.learning.lab.loop import Setting
 from benchmarks.learning.lab.methods import Variant
 from benchmarks.learning.lab.task import Task, make_task
-from benchmarks.learning.real import trial
+from benchmarks.learning.real import parts, trial
 from benchmarks.learning.rows import Row
 from verl_spo.demo.arithmetic import make_prompt_set, write_prompt_set
 from verl_spo.demo.recipe import Recipe
@@ -38,6 +40,7 @@ REPOSITORY = Path(__file__).parents[2]
 OUTPUTS = REPOSITORY / "outputs"
 DOCUMENT = REPOSITORY / "docs" / "learning.md"
 VARIANCE = rows.RESULTS / "gradient_variance.json"
+PARTS = rows.RESULTS / "asynchronous_parts.json"
 Tables = Mapping[Setting, Sequence[Variant]]
 
 
@@ -57,6 +60,9 @@ def main() -> None:
     gradients = commands.add_parser("variance", help="measure the gradient's variance under each baseline")
     gradients.add_argument("--seeds", type=int, nargs="*", default=list(range(5)), help="default: 0 to 4")
     gradients.set_defaults(command=lambda given: measure_variance(given.seeds))
+    in_parts = commands.add_parser("parts", help="normalize real asynchronous batches in several ways")
+    in_parts.add_argument("--seeds", type=int, nargs="*", default=list(range(3)), help="default: 0 to 2")
+    in_parts.set_defaults(command=lambda given: measure_parts(given.seeds))
     tables = commands.add_parser("tables", help="write the tables and plots of docs/learning.md")
     tables.set_defaults(command=lambda given: write_tables())
     given = parser.parse_args()
@@ -82,14 +88,33 @@ def measure_variance(seeds: Sequence[int]) -> None:
     print(variance.table(points), variance.stand_in_table(points), sep="\n\n")
 
 
+def measure_parts(seeds: Sequence[int]) -> None:
+    """Measure by real verl, and keep what was measured."""
+    data = prompt_files(parts.SETTING.pool)
+    make_or_load_task(parts.SETTING.pool)
+    measured = []
+    for seed, arrival in itertools.product(seeds, parts.ARRIVALS):
+        folder = OUTPUTS / "verl" / f"parts-{arrival}-{seed}".replace(" ", "-")
+        measured.append(parts.measure(arrival, seed, trial.Files(model_folder(parts.SETTING.pool), data, folder)))
+        print(measured[-1], flush=True)
+    PARTS.write_text(json.dumps([asdict(each) for each in measured], indent=1) + "\n")
+    print(parts.table(measured))
+
+
 def run_verl(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
     """One run of the verl tier, in a folder of its own under outputs/."""
-    data = OUTPUTS / "verl" / f"pool-{setting.pool}"
-    write_prompt_set(make_prompt_set(train=setting.pool), data)
+    data = prompt_files(setting.pool)
     name = "-".join([setting.name, *filter(None, key_of(variant)), str(seed)]).replace(" ", "-")
     return trial.run(
         task, setting, variant, seed, trial.Files(model_folder(setting.pool), data, OUTPUTS / "verl" / name)
     )
+
+
+def prompt_files(pool: int) -> Path:
+    """A folder with the files of so many prompts, as verl reads them; written anew."""
+    folder = OUTPUTS / "verl" / f"pool-{pool}"
+    write_prompt_set(make_prompt_set(train=pool), folder)
+    return folder
 
 
 def run_missing(
@@ -168,6 +193,8 @@ def write_tables() -> None:
     points = [variance.Point(**point) for point in json.loads(VARIANCE.read_text())]
     document = between_marks(document, "variance", variance.table(points))
     document = between_marks(document, "stand-ins", variance.stand_in_table(points))
+    measured = [parts.Measured(**each) for each in json.loads(PARTS.read_text())]
+    document = between_marks(document, "verl parts", parts.table(measured))
     DOCUMENT.write_text(document)
 
 

@@ -52,9 +52,9 @@ class Files:
         return self.run / "metrics.jsonl"
 
     @property
-    def store(self) -> str:
-        """URL of the run's own store."""
-        return f"sqlite:///{self.run}/verl_spo.db"
+    def database(self) -> Path:
+        """The run's own store."""
+        return self.run / "verl_spo.db"
 
 
 def run(task: Task, setting: Setting, variant: Variant, seed: int, files: Files) -> Row:
@@ -114,7 +114,7 @@ def overrides(setting: Setting, variant: Variant, seed: int, files: Files) -> li
         return given
     return [
         *given,
-        override("spo.store.url", files.store),
+        override("spo.store.url", f"sqlite:///{files.database}"),
         f"spo.seed={seed}",
         f"spo.baseline={variant.baseline}",
         f"spo.retention={variant.retention}",
