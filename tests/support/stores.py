@@ -1,7 +1,7 @@
 """Runs to write: small, deterministic, and shaped like real ones."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,18 @@ import numpy as np
 from verl_spo.config import StoreConfig
 from verl_spo.core.tracker import ValueTracker
 from verl_spo.store import RunWriter, open_writer
-from verl_spo.store.records import Observations, PromptRecord, RunInfo, StepRecord, TrackerRows
+from verl_spo.store.records import (
+    EvaluationInfo,
+    EvaluationRecord,
+    Finish,
+    Observations,
+    Origin,
+    PromptRecord,
+    RunInfo,
+    Samples,
+    StepRecord,
+    TrackerRows,
+)
 from verl_spo.store.runs.status import Status
 
 POOL = 40
@@ -113,10 +124,47 @@ def writing(url: str, training: Training, **options: Any) -> Iterator[RunWriter]
     writer.close(Status.FINISHED)
 
 
-def trained(url: str, steps: int, texts: bool = False, **options: Any) -> Training:
+def trained(url: str, steps: int, texts: bool = False, evaluated_at: Sequence[int] = (), **options: Any) -> Training:
     """Write a whole run and return its training."""
     training = Training()
     with writing(url, training, **options) as writer:
         for _ in range(steps):
             writer.submit(training.advance(texts))
+            if training.step in evaluated_at:
+                writer.evaluate(evaluated(training.step))
     return training
+
+
+def evaluation(step: int = 1, problems: int = 3, wanted: int = 4, **changes: Any) -> EvaluationInfo:
+    """A policy on a benchmark."""
+    asked = [prompt(1000 + number, "aime_2024") for number in range(problems)]
+    made = EvaluationInfo("aime_2024", asked, wanted, step, "a/model", Origin.VALIDATION, {"temperature": 0.6})
+    return replace(made, **changes)
+
+
+def samples(info: EvaluationInfo, numbers: Sequence[int] | None = None, seed: int = 0) -> Samples:
+    """An evaluation's samples, of all numbers or some; the last one of each problem has failed."""
+    chosen = range(info.wanted) if numbers is None else numbers
+    keys = [(place, number) for place in range(len(info.problems)) for number in chosen]
+    place, number = map(np.array, zip(*keys, strict=True))
+    failed = number == info.wanted - 1
+    right = np.random.default_rng([seed, info.step]).integers(0, 2, (len(info.problems), info.wanted))[place, number]
+    texts = [None if lost else f"answer {spot} {each}" for (spot, each), lost in zip(keys, failed, strict=True)]
+    return Samples(
+        place=place,
+        sample=number,
+        length=np.where(failed, 0, 10 + number),
+        seed=np.where(failed, -1, 100 * place + number),
+        policy_version=np.full(len(keys), info.step),
+        reward=np.where(failed, np.nan, right),
+        finish=[Finish.FAILED if lost else Finish.STOP for lost in failed],
+        found=["" if lost else f" {each} " for each, lost in zip(right, failed, strict=True)],
+        prompt_text=[None if text is None else f"problem {spot}" for (spot, _), text in zip(keys, texts, strict=True)],
+        response_text=texts,
+    )
+
+
+def evaluated(step: int = 1, **changes: Any) -> EvaluationRecord:
+    """An evaluation with all its samples."""
+    info = evaluation(step, **changes)
+    return EvaluationRecord(info, samples(info), time=1e9 + step)

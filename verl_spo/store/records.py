@@ -3,6 +3,7 @@
 import time as clock_of_day
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -170,31 +171,119 @@ class InitScores:
         _own_arrays(self)
 
 
+class Origin(StrEnum):
+    """Where an evaluation comes from."""
+
+    VALIDATION = "validation"
+    """verl's, of a run while it trains."""
+    EVALUATION = "evaluation"
+    """`verl-spo evaluate`."""
+
+
+class Finish(StrEnum):
+    """How a sample ended."""
+
+    STOP = "stop"
+    """The model ended it."""
+    LENGTH = "length"
+    """It was cut off where `data.max_response_length` ends."""
+    FAILED = "failed"
+    """Its session failed: there is no answer, which counts as a wrong one."""
+
+
 @dataclass(frozen=True)
-class EvaluationRecord:
-    """One benchmark's result at a step.
+class Samples:
+    """Answers to a benchmark's problems, (n,) each; at most one of a place and sample number.
 
     Attributes:
-        step: Training step of the evaluated policy.
-        benchmark: Its name.
-        metric: Such as `avg@32`.
-        value: The result.
-        samples: Responses that it rests on.
-        low: Lower end of its confidence interval, if known.
-        high: Upper end.
-        details: Further JSON values.
-        time: When it ended, seconds since the epoch.
+        place: Of the problem in the benchmark, from 0.
+        sample: Among the problem's samples, from 0.
+        length: Tokens that the model generated.
+        seed: Of the sampler; -1 where it was given none.
+        policy_version: Of the weights that generated it.
+        reward: Of the recipe's own reward function, in [0, 1]; NaN where there is none.
+        finish: How it ended.
+        found: The answer that the reward function found; empty if none.
+        prompt_text: As the model read it; None where the text is not kept.
+        response_text: As the model wrote it; likewise.
     """
 
-    step: int
+    place: IntArray
+    sample: IntArray
+    length: IntArray
+    seed: IntArray
+    policy_version: IntArray
+    reward: FloatArray
+    finish: Sequence[str]
+    found: Sequence[str]
+    prompt_text: Sequence[str | None]
+    response_text: Sequence[str | None]
+
+    def __post_init__(self) -> None:
+        _own_arrays(self)
+        for name in ("finish", "found", "prompt_text", "response_text"):
+            _check_length(self, name, len(getattr(self, name)), len(self))
+            object.__setattr__(self, name, list(getattr(self, name)))
+        object.__setattr__(self, "finish", [Finish(each) for each in self.finish])
+
+    def __len__(self) -> int:
+        return self.place.size
+
+
+@dataclass(frozen=True)
+class EvaluationInfo:
+    """One policy on one benchmark.
+
+    Attributes:
+        benchmark: Its name.
+        problems: In order. Other ground truths make another evaluation.
+        wanted: Samples per problem.
+        step: Of the policy; 0 before training, and of a model of no run.
+        model: Name or folder of the model; of a run, the one that it trains from.
+        origin: Where the evaluation comes from.
+        settings: How it is sampled, as JSON values.
+    """
+
     benchmark: str
-    metric: str
-    value: float
-    samples: int
-    low: float | None = None
-    high: float | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    problems: Sequence[PromptRecord]
+    wanted: int
+    step: int
+    model: str
+    origin: Origin
+    settings: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "origin", Origin(self.origin))
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """Samples of an evaluation, all or some; `time` is when they were there, seconds since the epoch."""
+
+    evaluation: EvaluationInfo
+    samples: Samples
     time: float = field(default_factory=clock_of_day.time)
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What a scorer says of samples, (n,) each.
+
+    Attributes:
+        place: Of the problem.
+        sample: Of the sample.
+        score: In [0, 1].
+        found: The answer in the response; empty if there is none.
+        vote: The same for equal answers to a problem; empty abstains.
+        failed: Whether there was no judgement.
+    """
+
+    place: Sequence[int]
+    sample: Sequence[int]
+    score: Sequence[float]
+    found: Sequence[str]
+    vote: Sequence[str]
+    failed: Sequence[bool]
 
 
 Record = StepRecord | MetricsRecord | InitScores | EvaluationRecord

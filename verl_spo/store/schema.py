@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision of the schema, oldest first; a test compares it with `migrations/versions`."""
 
 HEAD = REVISIONS[-1]
@@ -255,23 +255,91 @@ class StepSummary(Base):
 
 
 class Evaluation(Base):
-    """One result of one benchmark at one step."""
+    """One policy on one benchmark. Whoever asks for the same again adds to it."""
 
     __tablename__ = "evaluations"
 
-    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
-    benchmark: Mapped[str] = mapped_column(Text, primary_key=True)
-    metric: Mapped[str] = mapped_column(Text, primary_key=True)
-    value: Mapped[float | None] = mapped_column(Double)
-    low: Mapped[float | None] = mapped_column(Double, doc="Ends of the confidence interval.")
-    high: Mapped[float | None] = mapped_column(Double)
-    samples: Mapped[int] = mapped_column(Integer)
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(
+        LargeBinary(16), doc="Of the policy, the problems with their ground truths, and the settings."
+    )
+    run_id: Mapped[int | None] = mapped_column(
+        ForeignKey("runs.id", ondelete="CASCADE"), doc="NULL: a model of no run."
+    )
+    attempt: Mapped[int | None] = mapped_column(Integer, doc="Of the run, that the policy is of.")
+    step: Mapped[int] = mapped_column(BigInteger, doc="Of the policy; 0 before training, and of a model of no run.")
+    model: Mapped[str] = mapped_column(Text, doc="Its name or folder; of a run, the one that it trains from.")
+    benchmark: Mapped[str] = mapped_column(Text)
+    problems: Mapped[int] = mapped_column(Integer)
+    problems_digest: Mapped[bytes] = mapped_column(LargeBinary(16), doc="Equal where ground truths are, too.")
+    wanted: Mapped[int] = mapped_column(Integer, doc="Samples per problem that were asked for.")
+    origin: Mapped[str] = mapped_column(String, doc="An `Origin` (records.py).")
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON, doc="How it was sampled.")
+    started_at: Mapped[float] = mapped_column(Double)
+    text_bytes: Mapped[int] = mapped_column(BigInteger, doc="Compressed text that it keeps.")
+
+    __table_args__ = (Index(None, "run_id", "digest", unique=True), Index(None, "run_id", "benchmark", "step"))
+
+
+class EvaluationProblem(Base):
+    """A problem's place in the benchmark of an evaluation."""
+
+    __tablename__ = "evaluation_problems"
+
+    evaluation_id: Mapped[int] = mapped_column(Key, ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[int] = mapped_column(Integer, primary_key=True, doc="From 0.")
+    prompt_id: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (Index(None, "prompt_id"), CLUSTERED)
+
+
+class Sample(Base):
+    """One answer to one problem."""
+
+    __tablename__ = "samples"
+
+    evaluation_id: Mapped[int] = mapped_column(Key, ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[int] = mapped_column(Integer, primary_key=True, doc="Of the problem.")
+    sample: Mapped[int] = mapped_column(Integer, primary_key=True, doc="From 0.")
+    finish: Mapped[str] = mapped_column(String, doc="A `Finish` (records.py).")
+    length: Mapped[int] = mapped_column(Integer, doc="Tokens that the model generated.")
+    seed: Mapped[int] = mapped_column(BigInteger, doc="Of the sampler; -1: it was given none.")
+    policy_version: Mapped[int] = mapped_column(BigInteger, doc="Of the weights that generated it.")
     time: Mapped[float] = mapped_column(Double)
-    details: Mapped[dict[str, Any]] = mapped_column(JSON)
 
     __table_args__ = (CLUSTERED,)
+
+
+class SampleText(Base):
+    """The text of a sample of the same key, where it was kept."""
+
+    __tablename__ = "sample_texts"
+
+    evaluation_id: Mapped[int] = mapped_column(Key, ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[int] = mapped_column(Integer, primary_key=True)
+    sample: Mapped[int] = mapped_column(Integer, primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary, doc="zstd of the JSON pair [prompt, response].")
+
+
+class Verdict(Base):
+    """What one scorer says of one sample."""
+
+    __tablename__ = "verdicts"
+
+    evaluation_id: Mapped[int] = mapped_column(Key, ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True)
+    scorer: Mapped[str] = mapped_column(String, primary_key=True, doc="`reward` is the recipe's own reward function.")
+    place: Mapped[int] = mapped_column(Integer, primary_key=True)
+    sample: Mapped[int] = mapped_column(Integer, primary_key=True)
+    score: Mapped[float] = mapped_column(Double, doc="In [0, 1].")
+    found: Mapped[str] = mapped_column(Text, doc="The answer in the response; empty: none.")
+    vote: Mapped[str] = mapped_column(Text, doc="The same for equal answers to a problem; empty: abstains.")
+    failed: Mapped[int] = mapped_column(Integer, doc="1: no judgement; it took too long, or raised an error.")
+
+    __table_args__ = (CLUSTERED,)
+
+
+OF_EVALUATIONS: tuple[type[Base], ...] = (EvaluationProblem, Sample, SampleText, Verdict)
+"""The tables that belong to `evaluations`, and go with their rows."""
 
 
 def table_of(model: type[Base]) -> Table:

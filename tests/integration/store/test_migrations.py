@@ -116,6 +116,21 @@ def test_the_third_revision_adds_parents_and_keeps_the_runs(empty_url: str) -> N
         assert connection.execute(text(history)).all() == before
 
 
+def test_the_fifth_revision_makes_room_for_samples_and_leaves_all_else(empty_url: str) -> None:
+    migrate(empty_url)
+    trained(empty_url, steps=3, evaluated_at=(1, 3))
+    history = "SELECT run, step, seq, reward FROM observation_history ORDER BY step, seq"
+    with connect(empty_url) as connection:
+        before = connection.execute(text(history)).all()
+        connection.rollback()
+        schema_version.downgrade(connection, "0004")
+        assert not {"samples", "verdicts"} & set(inspect(connection).get_table_names())
+        connection.rollback()
+        schema_version.upgrade(connection)
+        assert connection.execute(text(history)).all() == before
+        assert connection.execute(text("SELECT count(*) FROM samples")).scalar_one() == 0
+
+
 def test_upgrading_what_is_up_to_date_changes_nothing(database_url: str) -> None:
     trained(database_url, steps=2)
     migrate(database_url)

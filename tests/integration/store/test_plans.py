@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from tests.support.stores import BATCH, Training, start
+from tests.support.stores import BATCH, Training, evaluated, start
 from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.queries import SORTS, Cursor, PromptFilter
-from verl_spo.store.records import EvaluationRecord, InitScores
+from verl_spo.store.records import InitScores
 from verl_spo.store.runs.status import Status
 
 FILTERS = [
@@ -42,6 +42,12 @@ QUERIES = {
     "step_summaries": lambda reader: queries.step_summaries(reader, 1, after_step=1),
     "rewards_at": lambda reader: queries.rewards_at(reader, 1, [1, 3]),
     "evaluations": lambda reader: queries.evaluations(reader, 1),
+    "evaluations of no run": lambda reader: queries.evaluations(reader, None),
+    "evaluation_problems": lambda reader: queries.evaluation_problems(reader, 1),
+    "evaluation_scorers": lambda reader: queries.evaluation_scorers(reader, 1),
+    "evaluation_scores": lambda reader: queries.evaluation_scores(reader, 1, "reward"),
+    "evaluation_samples": lambda reader: queries.evaluation_samples(reader, 1),
+    "evaluation_samples of a problem": lambda reader: queries.evaluation_samples(reader, 1, place=1),
     "tracker": lambda reader: queries.tracker(reader, 1),
     "init_scores": lambda reader: queries.init_scores(reader, 1),
     **{
@@ -79,7 +85,7 @@ def reader(database_url: str) -> Iterator[Reader]:
     writer.add_init_scores(InitScores([0], [8], [4.0]))
     for _ in range(6):
         writer.submit(training.advance(texts=True))
-    writer.evaluate(EvaluationRecord(1, "AIME 24", "avg@32", 0.5, 960))
+    writer.evaluate(evaluated(1))
     writer.close(Status.FINISHED)
     with open_reader(database_url) as opened:
         yield opened

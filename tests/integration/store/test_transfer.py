@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from tests.support.stores import POOL, Training, info, pool, start, trained, writing
+from tests.support.stores import POOL, Training, evaluated, info, pool, start, trained, writing
 from verl_spo.errors import StoreError
 from verl_spo.store import open_reader, queries
 from verl_spo.store.database.connections import open_engine
-from verl_spo.store.records import EvaluationRecord, InitScores, Parent
+from verl_spo.store.records import InitScores, Parent
 from verl_spo.store.runs.manage import delete_run
 from verl_spo.store.runs.status import Status
 from verl_spo.store.schema import (
+    OF_EVALUATIONS,
     Attempt,
     Evaluation,
     InitScore,
@@ -45,7 +46,7 @@ def rich_url(database_url: str) -> str:
     for _ in range(6):
         writer.submit(training.advance(texts=True))
         writer.log(training.step, {"actor/nan": math.nan, "actor/inf": math.inf, 'naïve, "name"\n': -math.inf})
-    writer.evaluate(EvaluationRecord(3, "AIME 24", "avg@32", math.nan, 960, low=0.1, details={"n": [1, None]}))
+    writer.evaluate(evaluated(3, settings={"n": [1, None]}))
     writer.close(Status.FAILED)
     training.step = 4
     resumed = start(database_url, training, resume_step=4)
@@ -75,9 +76,16 @@ def contents(engine: Engine, name: str) -> dict[str, Any]:
             Metric, Metric.series_id == Series.id
         )
         found["metrics"] = rows(values.where(Series.run_id == run["id"]))
+        made = {row["id"]: row["digest"] for row in found["evaluations"]}
+        for model in OF_EVALUATIONS:
+            mine = table_of(model).c.evaluation_id.in_(made)
+            found[model.__tablename__] = rows(select(table_of(model)).where(mine))
     for table in found.values():
         for row in table:
             row.pop("run_id", None)
+            row.pop("id", None)
+            if "evaluation_id" in row:
+                row["evaluation_id"] = made[row["evaluation_id"]]
             if "prompt_id" in row:
                 row["prompt_id"] = digests[row["prompt_id"]]
     for own in ("id", "name", "owner", "applied"):

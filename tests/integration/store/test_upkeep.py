@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from tests.support.stores import BATCH, POOL, Training, info, start, trained, writing
+from tests.support.stores import BATCH, POOL, Training, evaluated, evaluation, info, start, trained, writing
 from verl_spo.errors import StoreError
 from verl_spo.store import open_reader, queries
 from verl_spo.store.database.connections import open_engine
@@ -20,12 +20,13 @@ from verl_spo.store.schema import Base, Run
 @pytest.fixture
 def engine(database_url: str) -> Engine:
     """A database with a run that went back from step 6 to step 2 and on to 4, and another run."""
-    training = trained(database_url, steps=6, texts=True)
+    training = trained(database_url, steps=6, texts=True, evaluated_at=(2, 5))
     training.step = 2
     with writing(database_url, training, resume_step=2) as writer:
         writer.submit(training.advance(texts=True))
         writer.submit(training.advance(texts=True))
-    trained(database_url, steps=3, texts=True, run=info("other", "b" * 32))
+        writer.evaluate(evaluated(4))
+    trained(database_url, steps=3, texts=True, run=info("other", "b" * 32), evaluated_at=(1, 3))
     return open_engine(database_url)
 
 
@@ -78,7 +79,7 @@ def test_a_row_that_goes_for_two_reasons_is_announced_once(engine: Engine, datab
 def test_texts_of_old_steps_can_go(engine: Engine, database_url: str) -> None:
     policy = Policy([2], keep_rollouts=1)
     said = upkeep.prunable(engine, policy)
-    assert said.rows == {"rollouts": 2 * BATCH}
+    assert said.rows == {"rollouts": 2 * BATCH, "sample_texts": 9}
     with open_reader(database_url) as reader:
         before = queries.run(reader, "other").run.rollout_bytes
         upkeep.prune(engine, policy)
@@ -109,8 +110,10 @@ def test_deleting_a_run_leaves_the_others(engine: Engine, database_url: str) -> 
         assert len(queries.prompts(reader, 2, limit=POOL).rows) == POOL
     left = count(engine)
     assert left["observations"] == 3 * BATCH
-    assert left["tracker_state"] == left["prompts"] == POOL
+    assert left["tracker_state"] == POOL
+    assert left["prompts"] == POOL + len(evaluation().problems)
     assert left["attempts"] == 1
+    assert (left["evaluations"], left["samples"], left["verdicts"]) == (2, 24, 18)
 
 
 def test_deleting_many_rows_takes_several_transactions(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
-from tests.support.stores import BATCH, POOL, Training, info, pool, start, trained, writing
+from tests.support.stores import BATCH, POOL, Training, evaluated, info, pool, start, trained, writing
 from verl_spo.config import StoreConfig
 from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, open_writer, queries
 from verl_spo.store.database.connections import open_engine
-from verl_spo.store.records import EvaluationRecord, InitScores, Parent
+from verl_spo.store.records import InitScores, Parent
 from verl_spo.store.runs.status import Status
 from verl_spo.store.schema import Base, Evaluation, Observation, Prompt
 
@@ -253,12 +253,12 @@ def test_evaluations_and_scores_from_before_training_are_kept(database_url: str)
     with writing(database_url, Training()) as writer:
         writer.add_init_scores(InitScores([0, 1], [8, 8], [4.0, 8.0]))
         writer.add_init_scores(InitScores([1], [16], [9.0]))
-        writer.evaluate(EvaluationRecord(0, "AIME 24", "avg@32", 0.5, 32 * 30, low=0.4, high=0.6, details={"n": 30}))
-        writer.evaluate(EvaluationRecord(0, "AIME 24", "avg@32", 0.6, 32 * 30))
+        writer.evaluate(evaluated(0))
+        writer.evaluate(evaluated(0))
     with open_reader(database_url) as reader:
         assert queries.init_scores(reader, 1) == {pool()[0].digest: (8, 4.0), pool()[1].digest: (16, 9.0)}
         (result,) = queries.evaluations(reader, 1)
-        assert (result.benchmark, result.metric, result.value, result.low) == ("AIME 24", "avg@32", 0.6, None)
+        assert (result.benchmark, result.step, result.attempt, result.samples) == ("aime_2024", 0, 1, 12)
         assert queries.tracker(reader, 1).known.sum() == 2
 
 
@@ -272,7 +272,7 @@ def test_what_is_not_a_number_is_stored_alike_by_both_databases(database_url: st
     )
     record = training.advance()
     writer.submit(replace(record, summary={**record.summary, "odd": odd}))
-    writer.evaluate(EvaluationRecord(1, "AIME 24", "avg@32", math.nan, 960, low=math.nan, high=math.nan, details=odd))
+    writer.evaluate(evaluated(1, settings=odd))
     writer.close(Status.FINISHED)
     with open_reader(database_url) as reader:
         found = queries.run(reader, "demo/spo").attempts[0]
@@ -280,9 +280,7 @@ def test_what_is_not_a_number_is_stored_alike_by_both_databases(database_url: st
         (summary,) = queries.step_summaries(reader, 1)
         assert summary.details["odd"] == null
         with reader.connect() as connection:
-            nulls = text("SELECT value IS NULL, low IS NULL, high IS NULL FROM evaluations")
-            assert [bool(value) for value in connection.execute(nulls).one()] == [True] * 3
-            assert connection.execute(select(Evaluation.details)).scalar_one() == null
+            assert connection.execute(select(Evaluation.settings)).scalar_one() == null
             assert connection.execute(select(Prompt.messages)).scalars().first()[0]["weight"] is None
 
 

@@ -1,6 +1,17 @@
 """Everything that pages and commands ask the store. All of it takes a `Reader`, reads by key, and scans nothing."""
 
-from verl_spo.store.queries.evaluations import EvaluationRow, evaluations
+from verl_spo.store.queries.evaluations import (
+    EvaluationRow,
+    ProblemRow,
+    SampleRow,
+    Scores,
+    VerdictRow,
+    evaluation_problems,
+    evaluation_samples,
+    evaluation_scorers,
+    evaluation_scores,
+    evaluations,
+)
 from verl_spo.store.queries.history import ObservationRow, RolloutRow, prompt_history, prompt_rollouts, recent_rollouts
 from verl_spo.store.queries.metrics import Cursor, MetricPage, MetricSeries, metric_names, metric_series
 from verl_spo.store.queries.prompt_plan import SORTS, PromptFilter
@@ -17,15 +28,23 @@ __all__ = [
     "MetricPage",
     "MetricSeries",
     "ObservationRow",
+    "ProblemRow",
     "PromptFilter",
     "PromptPage",
     "PromptRow",
     "RolloutRow",
     "RunDetail",
     "RunRow",
+    "SampleRow",
+    "Scores",
     "SummaryRow",
+    "VerdictRow",
     "count_prompts",
     "data_sources",
+    "evaluation_problems",
+    "evaluation_samples",
+    "evaluation_scorers",
+    "evaluation_scores",
     "evaluations",
     "find_run",
     "init_scores",

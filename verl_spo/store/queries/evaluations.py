@@ -1,38 +1,201 @@
-"""Results of benchmarks."""
+"""Evaluations, their samples, and what scorers say of them; `verl_spo.evaluation` works results out from these."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+import numpy as np
+from sqlalchemy import Select, and_, func, select
 
 from verl_spo.store.database.reader import Reader
 from verl_spo.store.queries.attempts import kept_through
-from verl_spo.store.schema import Evaluation
+from verl_spo.store.records import FloatArray, IntArray
+from verl_spo.store.schema import (
+    Base,
+    Evaluation,
+    EvaluationProblem,
+    Prompt,
+    Sample,
+    SampleText,
+    Verdict,
+)
+from verl_spo.store.text import question, unpack_rollout
 
 
 @dataclass(frozen=True)
 class EvaluationRow:
-    """One result; `low` and `high` are the ends of its confidence interval, if known."""
+    """One policy on one benchmark, and how many `samples` of it there are."""
 
+    id: int
+    run_id: int | None
+    attempt: int | None
     step: int
-    attempt: int
+    model: str
     benchmark: str
-    metric: str
-    value: float | None
-    low: float | None
-    high: float | None
+    problems: int
+    problems_digest: bytes
+    wanted: int
+    origin: str
+    settings: Mapping[str, Any]
+    started_at: float
     samples: int
-    time: float
-    details: Mapping[str, Any]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all samples that were asked for are there."""
+        return self.samples >= self.wanted * self.problems
 
 
-def evaluations(reader: Reader, run_id: int) -> list[EvaluationRow]:
-    """A run's results, by step, benchmark and metric; what is superseded is left out."""
-    columns = (Evaluation.__table__.c[name] for name in EvaluationRow.__annotations__)
-    order = (Evaluation.step, Evaluation.attempt, Evaluation.benchmark, Evaluation.metric)
-    query = select(*columns).where(Evaluation.run_id == run_id).order_by(*order)
+@dataclass(frozen=True)
+class ProblemRow:
+    """A problem of a benchmark; `place` counts from 0."""
+
+    place: int
+    prompt_id: int
+    data_source: str
+    question: str
+    ground_truth: str
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """A sample with its text, where that is kept, and what each scorer says of it."""
+
+    place: int
+    sample: int
+    finish: str
+    length: int
+    seed: int
+    policy_version: int
+    prompt: str | None
+    response: str | None
+    verdicts: Mapping[str, "VerdictRow"]
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """What a scorer says of a sample."""
+
+    score: float
+    found: str
+    vote: str
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All samples of an evaluation as one scorer sees them, (n,) each, by place and sample.
+
+    Attributes:
+        place: Of the problem.
+        sample: Among the problem's samples.
+        score: In [0, 1]; NaN where the scorer has not judged, as it never does where the session failed.
+        vote: The same for equal answers to a problem; empty abstains.
+        finish: How the sample ended.
+        length: Tokens that the model generated.
+    """
+
+    place: IntArray
+    sample: IntArray
+    score: FloatArray
+    vote: Sequence[str]
+    finish: Sequence[str]
+    length: IntArray
+
+
+def evaluations(reader: Reader, run_id: int | None) -> list[EvaluationRow]:
+    """The evaluations of a run, or those of models of no run, by step and benchmark; superseded ones are left out."""
+    count = select(func.count()).where(Sample.evaluation_id == Evaluation.id).scalar_subquery().label("samples")
+    names = [name for name in EvaluationRow.__annotations__ if name != "samples"]
+    query = (
+        select(*_columns(Evaluation, names), count)
+        .where(Evaluation.run_id.is_(None) if run_id is None else Evaluation.run_id == run_id)
+        .order_by(Evaluation.step, Evaluation.benchmark, Evaluation.started_at, Evaluation.id)
+    )
     with reader.connect() as connection:
-        kept = kept_through(connection, run_id)
+        kept = {} if run_id is None else kept_through(connection, run_id)
         rows = [EvaluationRow(**row._mapping) for row in connection.execute(query)]
-    return [row for row in rows if row.step <= kept[row.attempt]]
+    return [row for row in rows if row.attempt is None or row.step <= kept[row.attempt]]
+
+
+def evaluation_problems(reader: Reader, evaluation_id: int) -> list[ProblemRow]:
+    """An evaluation's problems, in order."""
+    query = (
+        select(EvaluationProblem.place, Prompt.id, Prompt.data_source, Prompt.messages, Prompt.ground_truth)
+        .join(Prompt, Prompt.id == EvaluationProblem.prompt_id)
+        .where(EvaluationProblem.evaluation_id == evaluation_id)
+        .order_by(EvaluationProblem.place)
+    )
+    with reader.connect() as connection:
+        rows = connection.execute(query).all()
+    return [ProblemRow(row.place, row.id, row.data_source, question(row.messages), row.ground_truth) for row in rows]
+
+
+def evaluation_scorers(reader: Reader, evaluation_id: int) -> dict[str, int]:
+    """The scorers that have judged samples of an evaluation, and how many."""
+    query = (
+        select(Verdict.scorer, func.count())
+        .where(Verdict.evaluation_id == evaluation_id)
+        .group_by(Verdict.scorer)
+        .order_by(Verdict.scorer)
+    )
+    with reader.connect() as connection:
+        return {row.scorer: row[1] for row in connection.execute(query)}
+
+
+def evaluation_scores(reader: Reader, evaluation_id: int, scorer: str) -> Scores:
+    """All samples of an evaluation as a scorer sees them, without their texts."""
+    query = (
+        select(Sample.place, Sample.sample, Verdict.score, Verdict.vote, Sample.finish, Sample.length)
+        .outerjoin(Verdict, and_(_same_sample(Verdict), Verdict.scorer == scorer))
+        .where(Sample.evaluation_id == evaluation_id)
+        .order_by(Sample.place, Sample.sample)
+    )
+    with reader.connect() as connection:
+        rows = connection.execute(query).all()
+    place, sample, score, vote, finish, length = zip(*rows, strict=True) if rows else [()] * 6
+    return Scores(
+        place=np.array(place, dtype=np.int64),
+        sample=np.array(sample, dtype=np.int64),
+        score=np.array(score, dtype=np.float64),
+        vote=[each or "" for each in vote],
+        finish=list(finish),
+        length=np.array(length, dtype=np.int64),
+    )
+
+
+def evaluation_samples(reader: Reader, evaluation_id: int, place: int | None = None) -> list[SampleRow]:
+    """The samples of a problem, or of all, with texts and verdicts."""
+    which = Sample.evaluation_id == evaluation_id
+    if place is not None:
+        which = and_(which, Sample.place == place)
+    samples: Select[*tuple[Any, ...]] = (
+        select(*_columns(Sample, [*_OF_SAMPLE]), SampleText.content)
+        .outerjoin(SampleText, _same_sample(SampleText))
+        .where(which)
+        .order_by(Sample.place, Sample.sample)
+    )
+    judged = select(Sample.place, Sample.sample, Verdict.scorer, *_columns(Verdict, [*VerdictRow.__annotations__]))
+    with reader.connect() as connection:
+        verdicts: dict[tuple[int, int], dict[str, VerdictRow]] = {}
+        for row in connection.execute(judged.join(Verdict, _same_sample(Verdict)).where(which)):
+            said = VerdictRow(row.score, row.found, row.vote, bool(row.failed))
+            verdicts.setdefault((row.place, row.sample), {})[row.scorer] = said
+        return [_sample(row, verdicts) for row in connection.execute(samples)]
+
+
+_OF_SAMPLE = ("place", "sample", "finish", "length", "seed", "policy_version")
+
+
+def _sample(row: Any, verdicts: Mapping[tuple[int, int], Mapping[str, VerdictRow]]) -> SampleRow:
+    prompt, response = (None, None) if row.content is None else unpack_rollout(row.content)
+    values = {name: getattr(row, name) for name in _OF_SAMPLE}
+    return SampleRow(**values, prompt=prompt, response=response, verdicts=verdicts.get((row.place, row.sample), {}))
+
+
+def _same_sample(other: type[Verdict | SampleText]) -> Any:
+    return and_(other.evaluation_id == Sample.evaluation_id, other.place == Sample.place, other.sample == Sample.sample)
+
+
+def _columns(model: type[Base], names: Sequence[str]) -> list[Any]:
+    return [model.__table__.c[name] for name in names]

@@ -9,7 +9,17 @@ from verl_spo.store.runs import claims, owners
 from verl_spo.store.runs.claims import Claim
 from verl_spo.store.runs.status import Status
 from verl_spo.store.runs.upkeep import delete_in_parts
-from verl_spo.store.schema import Metric, Observation, Rollout, Run, Series, TrackerState, table_of
+from verl_spo.store.schema import (
+    OF_EVALUATIONS,
+    Evaluation,
+    Metric,
+    Observation,
+    Rollout,
+    Run,
+    Series,
+    TrackerState,
+    table_of,
+)
 from verl_spo.store.text import clean
 
 
@@ -60,6 +70,9 @@ def delete_claimed(engine: Engine, claim: Claim) -> None:
         for model in (Observation, Rollout, TrackerState):
             table = table_of(model)
             delete_in_parts(engine, table, table.c.run_id == claim.run_id, claim)
+        evaluations = select(Evaluation.id).where(Evaluation.run_id == claim.run_id)
+        for table in map(table_of, OF_EVALUATIONS):
+            delete_in_parts(engine, table, table.c.evaluation_id.in_(evaluations), claim)
         mine = select(Series.id).where(Series.run_id == claim.run_id)
         delete_in_parts(engine, table_of(Metric), Metric.series_id.in_(mine), claim)
         with engine.begin() as connection:

@@ -1,6 +1,6 @@
 """Looking after a database: what it holds, what may go, and giving the space back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from sqlalchemy import (
     and_,
     case,
     delete,
+    exists,
     false,
     func,
     or_,
@@ -24,6 +25,7 @@ from verl_spo.store.database.connections import reaching
 from verl_spo.store.database.reader import Reader
 from verl_spo.store.runs import claims
 from verl_spo.store.schema import (
+    OF_EVALUATIONS,
     Attempt,
     Base,
     Evaluation,
@@ -31,11 +33,15 @@ from verl_spo.store.schema import (
     Observation,
     Rollout,
     Run,
+    SampleText,
     Series,
     StepSummary,
     prompt_search,
     table_of,
 )
+
+Targets = list[tuple[Table, ColumnElement[bool]]]
+"""Rows that shall go: a table, and which of its rows."""
 
 _ROWS_A_TRANSACTION = 50_000
 
@@ -82,7 +88,7 @@ class Policy:
     Attributes:
         run_ids: Of which runs.
         superseded: Observations, texts, metrics, summaries and evaluations that no longer count.
-        keep_rollouts: Texts of steps other than the last so many of each run; None keeps all.
+        keep_rollouts: Texts, of evaluations too, of steps other than the last so many of each run; None keeps all.
     """
 
     run_ids: Sequence[int]
@@ -127,6 +133,8 @@ def prune(engine: Engine, policy: Policy) -> None:
         with engine.begin() as connection:
             kept = select(func.coalesce(func.sum(Rollout.size), 0)).where(Rollout.run_id == run_id).scalar_subquery()
             connection.execute(update(Run).where(Run.id == run_id).values(rollout_bytes=kept))
+            without = and_(Evaluation.run_id == run_id, ~exists().where(SampleText.evaluation_id == Evaluation.id))
+            connection.execute(update(Evaluation).where(without).values(text_bytes=0))
 
 
 def delete_in_parts(
@@ -156,8 +164,8 @@ def vacuum(engine: Engine) -> None:
             cursor.execute("VACUUM (ANALYZE)")
 
 
-def _targets(connection: Connection, policy: Policy) -> list[tuple[Table, ColumnElement[bool]]]:
-    targets: list[tuple[Table, ColumnElement[bool]]] = []
+def _targets(connection: Connection, policy: Policy) -> Targets:
+    targets: Targets = []
     runs = connection.execute(select(Run.id, Run.last_step).where(Run.id.in_(policy.run_ids)))
     for run_id, last_step in runs.all():
         if policy.superseded:
@@ -165,13 +173,23 @@ def _targets(connection: Connection, policy: Policy) -> list[tuple[Table, Column
         if policy.keep_rollouts is not None:
             old = and_(Rollout.run_id == run_id, Rollout.step <= last_step - policy.keep_rollouts)
             targets.append((table_of(Rollout), old))
+            earlier = and_(Evaluation.run_id == run_id, Evaluation.step <= last_step - policy.keep_rollouts)
+            targets += _of_evaluations(earlier, (SampleText,))
     return targets
 
 
-def _superseded(connection: Connection, run_id: int) -> list[tuple[Table, ColumnElement[bool]]]:
-    targets = []
+def _of_evaluations(which: ColumnElement[bool], models: Iterable[type[Base]]) -> Targets:
+    """Rows of some evaluations in the tables that belong to them."""
+    ids = select(Evaluation.id).where(which)
+    return [(table, table.c.evaluation_id.in_(ids)) for table in map(table_of, models)]
+
+
+def _superseded(connection: Connection, run_id: int) -> Targets:
+    targets: Targets = []
     ended = select(Attempt.attempt, Attempt.kept_through).where(Attempt.run_id == run_id)
     for attempt, kept in connection.execute(ended.where(Attempt.kept_through.is_not(None))):
+        gone = and_(Evaluation.run_id == run_id, Evaluation.attempt == attempt, Evaluation.step > kept)
+        targets += _of_evaluations(gone, OF_EVALUATIONS)
         for table in map(table_of, (Observation, Rollout, StepSummary, Evaluation)):
             targets.append((table, and_(table.c.run_id == run_id, table.c.attempt == attempt, table.c.step > kept)))
         series = Metric.series_id.in_(select(Series.id).where(Series.run_id == run_id))

@@ -12,7 +12,7 @@ from verl_spo.store import queries
 from verl_spo.store.database.reader import Reader
 from verl_spo.store.text import unpack_rollout
 from verl_spo.store.transfer import formats, manifest
-from verl_spo.store.transfer.layout import PARTS, ROLLOUTS, Part
+from verl_spo.store.transfer.layout import PACKED, PARTS, Part
 
 
 def export_run(reader: Reader, name: str, folder: Path, file_format: str) -> dict[str, int]:
@@ -58,4 +58,4 @@ def _write(connection: Connection, run_id: int, part: Part, folder: Path, file_f
 
 
 def _row(part: Part, row: Sequence[Any]) -> Sequence[Any]:
-    return (*row[:-1], *unpack_rollout(row[-1])) if part is ROLLOUTS else row
+    return (*row[:-1], *unpack_rollout(row[-1])) if part in PACKED else row

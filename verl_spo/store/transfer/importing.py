@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,18 @@ from verl_spo.store.runs.status import HELD, Status
 from verl_spo.store.schema import (
     Attempt,
     Evaluation,
+    EvaluationProblem,
     InitScore,
     Metric,
     Observation,
     Rollout,
     Run,
+    Sample,
+    SampleText,
     Series,
     StepSummary,
     TrackerState,
+    Verdict,
     table_of,
 )
 from verl_spo.store.text import clean, pack_rollout
@@ -97,6 +102,7 @@ class _Loader:
         self._run_id = claim.run_id
         self._prompts: dict[int, int] = {}
         self._series: dict[str, int] = {}
+        self._evaluations: dict[int, int] = {}
         self._text_bytes = 0
 
     def load(self) -> None:
@@ -116,6 +122,10 @@ class _Loader:
             layout.METRICS: self._load_metrics,
             layout.SUMMARIES: self._load_summaries,
             layout.EVALUATIONS: self._load_evaluations,
+            layout.EVALUATION_PROBLEMS: partial(self._load_of_evaluations, EvaluationProblem),
+            layout.SAMPLES: partial(self._load_of_evaluations, Sample),
+            layout.SAMPLE_TEXTS: self._load_sample_texts,
+            layout.VERDICTS: partial(self._load_of_evaluations, Verdict),
         }
         for part, load in loads.items():
             for rows in self._read(part):
@@ -180,7 +190,21 @@ class _Loader:
         connection.execute(insert(StepSummary), [self._own(row) for row in rows])
 
     def _load_evaluations(self, connection: Connection, rows: Rows) -> None:
-        connection.execute(insert(Evaluation), [self._own(row) for row in rows])
+        for row in rows:
+            former = row.pop("id")
+            new = insert(Evaluation).values(self._own(row)).returning(Evaluation.id)
+            self._evaluations[former] = int(connection.execute(new).scalar_one())
+
+    def _load_sample_texts(self, connection: Connection, rows: Rows) -> None:
+        packed = [pack_rollout(row.pop("prompt"), row.pop("response")) for row in rows]
+        texts = [{**row, "content": content} for row, content in zip(rows, packed, strict=True)]
+        self._load_of_evaluations(SampleText, connection, texts)
+
+    def _load_of_evaluations(self, model: Any, connection: Connection, rows: Rows) -> None:
+        own = [{**row, "evaluation_id": self._evaluations[row["evaluation_id"]]} for row in rows]
+        if model is EvaluationProblem:
+            own = [{**row, "prompt_id": self._prompts[row["prompt_id"]]} for row in own]
+        self._insert(connection, model, own)
 
     def _own(self, row: dict[str, Any]) -> dict[str, Any]:
         own = {"prompt_id": self._prompts[row["prompt_id"]]} if "prompt_id" in row else {}

@@ -9,14 +9,18 @@ from sqlalchemy import Select, select, union
 from verl_spo.store.schema import (
     Base,
     Evaluation,
+    EvaluationProblem,
     InitScore,
     Metric,
     Observation,
     Prompt,
     Rollout,
+    Sample,
+    SampleText,
     Series,
     StepSummary,
     TrackerState,
+    Verdict,
     table_of,
 )
 from verl_spo.store.transfer.formats import Columns, Kind
@@ -40,7 +44,7 @@ class Part:
 
 
 _STEP: Columns = {"step": "int", "attempt": "int"}
-_KINDS: dict[type, Kind] = {int: "int", float: "float", str: "text", object: "json"}
+_KINDS: dict[type, Kind] = {int: "int", float: "float", str: "text", bytes: "digest", object: "json"}
 
 
 def _of_run(name: str, model: type[Base], without: Collection[str] = ()) -> Part:
@@ -57,8 +61,9 @@ def _of_run(name: str, model: type[Base], without: Collection[str] = ()) -> Part
 def _prompts(run_id: int) -> Query:
     """All that the other files name: an attempt on other data leaves rows of prompts that are in the pool no more."""
     columns = (Prompt.id, Prompt.digest, Prompt.data_source, Prompt.messages, Prompt.ground_truth)
-    named = (select(model.prompt_id).where(model.run_id == run_id) for model in (TrackerState, InitScore, Observation))
-    return select(*columns).where(Prompt.id.in_(union(*named))).order_by(Prompt.id)
+    named = [select(model.prompt_id).where(model.run_id == run_id) for model in (TrackerState, InitScore, Observation)]
+    evaluated = select(EvaluationProblem.prompt_id).join(Evaluation).where(Evaluation.run_id == run_id)
+    return select(*columns).where(Prompt.id.in_(union(*named, evaluated))).order_by(Prompt.id)
 
 
 def _metrics(run_id: int) -> Query:
@@ -70,6 +75,24 @@ def _metrics(run_id: int) -> Query:
 def _rollouts(run_id: int) -> Query:
     columns = (Rollout.step, Rollout.attempt, Rollout.seq, Rollout.content)
     return select(*columns).where(Rollout.run_id == run_id).order_by(*table_of(Rollout).primary_key)
+
+
+def _of_evaluations(name: str, model: type[Base]) -> Part:
+    """The rows of a table that belong to a run's evaluations, which `evaluation_id` names by their `id`."""
+    table = table_of(model)
+    columns: Columns = {column.name: _KINDS[column.type.python_type] for column in table.columns}
+
+    def query(run_id: int) -> Query:
+        of_run = Evaluation.run_id == run_id
+        return select(*table.columns).join(Evaluation).where(of_run).order_by(*table.primary_key)
+
+    return Part(name, columns, query)
+
+
+def _sample_texts(run_id: int) -> Query:
+    columns = (SampleText.evaluation_id, SampleText.place, SampleText.sample, SampleText.content)
+    of_run = Evaluation.run_id == run_id
+    return select(*columns).join(Evaluation).where(of_run).order_by(*table_of(SampleText).primary_key)
 
 
 # What follows from the state is computed anew when it is imported.
@@ -85,7 +108,20 @@ ROLLOUTS = Part("rollouts", {**_STEP, "seq": "int", "prompt": "optional text", "
 METRICS = Part("metrics", {"name": "text", **_STEP, "value": "float"}, _metrics)
 SUMMARIES = _of_run("step_summaries", StepSummary)
 EVALUATIONS = _of_run("evaluations", Evaluation)
+EVALUATION_PROBLEMS = _of_evaluations("evaluation_problems", EvaluationProblem)
+SAMPLES = _of_evaluations("samples", Sample)
+SAMPLE_TEXTS = Part(
+    "sample_texts",
+    {"evaluation_id": "int", "place": "int", "sample": "int", "prompt": "optional text", "response": "optional text"},
+    _sample_texts,
+)
+VERDICTS = _of_evaluations("verdicts", Verdict)
 INIT_SCORES = _of_run("init_scores", InitScore)
 
-PARTS = (PROMPTS, TRACKER, INIT_SCORES, OBSERVATIONS, ROLLOUTS, METRICS, SUMMARIES, EVALUATIONS)
-"""All files but the manifest, prompts first: the others refer to them."""
+PARTS = (
+    *(PROMPTS, TRACKER, INIT_SCORES, OBSERVATIONS, ROLLOUTS, METRICS, SUMMARIES),
+    *(EVALUATIONS, EVALUATION_PROBLEMS, SAMPLES, SAMPLE_TEXTS, VERDICTS),
+)
+"""All files but the manifest; those come first that others refer to."""
+PACKED = (ROLLOUTS, SAMPLE_TEXTS)
+"""Their last column is a compressed pair of texts, which become two columns of the file."""

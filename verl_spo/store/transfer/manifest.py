@@ -14,7 +14,7 @@ from verl_spo.store.transfer import formats
 from verl_spo.store.transfer.layout import PARTS
 
 NAME = "run.json"
-VERSION = 3
+VERSION = 4
 
 _RUN = (
     "name", "uid", "status", "attempt", "created_at", "heartbeat_at", "ended_at", "last_step", "clock", "pool_size",

@@ -10,17 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verl_spo.store.records import (
+    EvaluationInfo,
     EvaluationRecord,
     InitScores,
     MetricsRecord,
     Observations,
+    PromptRecord,
     Record,
+    Samples,
     StepRecord,
     TrackerRows,
 )
 
 _TYPES = {
-    kind.__name__: kind for kind in (StepRecord, MetricsRecord, InitScores, EvaluationRecord, Observations, TrackerRows)
+    kind.__name__: kind
+    for kind in (
+        *(StepRecord, Observations, TrackerRows, MetricsRecord, InitScores),
+        *(EvaluationRecord, EvaluationInfo, PromptRecord, Samples),
+    )
 }
 _DTYPES = ("<i8", "<f8")
 _LENGTH = struct.Struct("<I")
@@ -52,6 +59,10 @@ def _flatten(value: Any, arrays: list[NDArray[Any]]) -> Any:
             "record": type(value).__name__,
             "fields": {f.name: _flatten(getattr(value, f.name), arrays) for f in fields(value)},
         }
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    if isinstance(value, list) and value and is_dataclass(value[0]):
+        return {"list": [_flatten(item, arrays) for item in value]}
     return {"json": dict(value) if isinstance(value, Mapping) else value}
 
 
@@ -61,4 +72,8 @@ def _restore(value: dict[str, Any], data: memoryview) -> Any:
         return np.frombuffer(data, dtype=_DTYPES[_DTYPES.index(dtype)], count=size, offset=offset)
     if "record" in value:
         return _TYPES[value["record"]](**{name: _restore(item, data) for name, item in value["fields"].items()})
+    if "bytes" in value:
+        return bytes.fromhex(value["bytes"])
+    if "list" in value:
+        return [_restore(item, data) for item in value["list"]]
     return value["json"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from verl_spo.store import bulk, tracker
+from verl_spo.store import bulk, evaluations, tracker
 from verl_spo.store.database.urls import without_secrets
 from verl_spo.store.records import (
     EvaluationRecord,
@@ -23,7 +23,6 @@ from verl_spo.store.records import (
 from verl_spo.store.runs import claims
 from verl_spo.store.runs.claims import Claim
 from verl_spo.store.schema import (
-    Evaluation,
     InitScore,
     Metric,
     Observation,
@@ -186,18 +185,8 @@ class Applier:
         bulk.upsert_columns(connection, table_of(InitScore), columns)
 
     def _write_evaluation(self, connection: Connection, record: EvaluationRecord) -> None:
-        row = {
-            **self._key(record.step),
-            "benchmark": clean(record.benchmark),
-            "metric": clean(record.metric),
-            "value": _number(record.value),
-            "low": _number(record.low),
-            "high": _number(record.high),
-            "samples": record.samples,
-            "time": record.time,
-            "details": without_secrets(dict(record.details)),
-        }
-        bulk.upsert_columns(connection, table_of(Evaluation), {name: [value] for name, value in row.items()})
+        evaluation = evaluations.begin(connection, record.evaluation, self._claim.run_id, self._claim.attempt)
+        evaluations.add_samples(connection, evaluation, record.samples, record.time, self._budget)
 
 
 def _summary(record: StepRecord) -> dict[str, Any]:

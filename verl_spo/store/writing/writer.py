@@ -123,7 +123,7 @@ class RunWriter:
         self._put(MetricsRecord(step, dict(metrics)))
 
     def evaluate(self, record: EvaluationRecord) -> None:
-        """Hand over a benchmark's result."""
+        """Hand over samples of an evaluation; those that are there already add nothing."""
         self._put(record)
 
     def add_init_scores(self, scores: InitScores) -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.stores import Training
+from tests.support.stores import Training, evaluated
 from verl_spo.store.database.urls import parse
-from verl_spo.store.records import EvaluationRecord, InitScores, MetricsRecord, Record
+from verl_spo.store.records import InitScores, MetricsRecord, Record
 from verl_spo.store.writing import codec, spool
 from verl_spo.store.writing.spool import Spool, spool_path
 
@@ -22,7 +22,7 @@ RECORDS: list[Record] = [
     Training().advance(),
     MetricsRecord(3, {"a": 1.5, "nan": float("nan"), "inf": float("inf"), "\ud800": 1.0}),
     InitScores([0, 2], [8, 8], [4.0, 0.5]),
-    EvaluationRecord(4, "AIME 24", "avg@32", 0.5, 960, low=None, details={"json": [1, {"record": 2}]}),
+    evaluated(4, settings={"json": [1, {"record": 2}]}),
 ]
 
 
