@@ -210,6 +210,41 @@ class SPOConfig:
         return cls(**_typed(cls, given, "spo"), store=StoreConfig(**_typed(StoreConfig, store, "spo.store")))
 
 
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What `verl-spo evaluate` asks of its trainer: the `evaluation` group.
+
+    Attributes:
+        model: Name or folder of the model, for people.
+        samples: Per problem. At least 1.
+        run: Name of the run that the policy is of; None for a model of no run.
+        attempt: Of that run, that the policy is of.
+        step: Of the policy; 0 before training, and of a model of no run.
+        in_flight: Samples that are asked for at a time. At least 1.
+    """
+
+    model: str = ""
+    samples: int = 32
+    run: str | None = None
+    attempt: int = 0
+    step: int = 0
+    in_flight: int = 1024
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "in_flight"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"evaluation.{name}={getattr(self, name)}: must be at least 1")
+
+    @classmethod
+    def from_mapping(cls, options: Mapping[str, Any]) -> "EvaluationConfig":
+        """Parse the `evaluation` group.
+
+        Raises:
+            ConfigError: An option is unknown, of the wrong type, or out of range.
+        """
+        return cls(**_typed(cls, options, "evaluation"))
+
+
 def _require(name: str, value: object, holds: object, remedy: str) -> None:
     if not holds:
         raise ConfigError(f"spo.{name}={value!r}: must be {remedy}")

@@ -23,7 +23,7 @@ def _register_losses_and_estimator(core_algos: ModuleType) -> None:
 
 
 def _register_trainers(trainer_base: ModuleType) -> None:
-    from verl_spo.training import trainers  # noqa: F401
+    from verl_spo.training import evaluation, trainers  # noqa: F401
 
 
 def _register_agent_loop(single_turn_agent_loop: ModuleType) -> None:

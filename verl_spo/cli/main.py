@@ -5,6 +5,7 @@ from verl_spo.cli.app import App
 from verl_spo.cli.dashboard import dashboard
 from verl_spo.cli.demo import demo
 from verl_spo.cli.doctor import doctor
+from verl_spo.cli.evaluate import evaluate
 from verl_spo.cli.init_values import init_values
 from verl_spo.cli.plan import plan
 from verl_spo.cli.train import list_recipes, train
@@ -17,6 +18,7 @@ app.command(context_settings=HYDRA_ARGUMENTS)(demo)
 app.command(context_settings=HYDRA_ARGUMENTS)(train)
 app.command(context_settings=HYDRA_ARGUMENTS)(init_values)
 app.command(context_settings=HYDRA_ARGUMENTS)(plan)
+app.command(context_settings=HYDRA_ARGUMENTS)(evaluate)
 app.command("recipes")(list_recipes)
 app.command()(dashboard)
 app.command(context_settings=HYDRA_ARGUMENTS)(doctor)

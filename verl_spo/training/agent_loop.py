@@ -8,12 +8,11 @@ from typing import Any
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, register
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 
+from verl_spo.training.agent_loop_names import SEEDED
 from verl_spo.training.seeding import request_seed
 
-NAME = "spo_seeded_single_turn"
 
-
-@register(NAME)
+@register(SEEDED)
 class SeededSingleTurnAgentLoop(SingleTurnAgentLoop):  # type: ignore[misc]
     """verl's single-turn loop with a seed of its own for every request and session."""
 

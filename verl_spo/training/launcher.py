@@ -6,6 +6,9 @@ from pathlib import Path
 MARK = "VERL_SPO_LAUNCH"
 """The launch that a process belongs to, as `runs.starter` has it."""
 
+EVALUATES = "spo_evaluate"
+"""The trainer mode that trains nothing and answers benchmarks (evaluation.py)."""
+
 STOP_FILE = "VERL_SPO_STOP_FILE"
 """A file that is there once the trainer shall stop."""
 

@@ -14,7 +14,7 @@ from verl_spo.core.estimates import Estimates
 from verl_spo.core.spo import SPO, Completion
 from verl_spo.core.tracker import FIELDS
 from verl_spo.store import RunWriter, open_writer
-from verl_spo.store.records import InitScores, Observations, Parent, RunInfo, StepRecord, TrackerRows
+from verl_spo.store.records import EvaluationRecord, InitScores, Observations, Parent, RunInfo, StepRecord, TrackerRows
 from verl_spo.store.runs.status import Status
 from verl_spo.training import launcher, provenance, verl_options
 from verl_spo.training.checkpoint import Checkpoint
@@ -154,6 +154,10 @@ class Recorder:
             if isinstance(value, int | float | np.number) and not name.startswith("spo/")
         }
         self._writer.log(step, numbers)
+
+    def evaluate(self, record: EvaluationRecord) -> None:
+        """Hand over a benchmark's samples."""
+        self._writer.evaluate(record)
 
     def settle(self) -> bool:
         """Make all that was submitted durable, in the database or in its spool, within seconds; whether that worked."""

@@ -23,6 +23,7 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.dataset.rl_dataset import collate_fn
 
 from verl_spo.core.policy_change import update_change
+from verl_spo.core.rewards import RewardScale
 from verl_spo.core.spo import SPO, Completion
 from verl_spo.store.records import Parent
 from verl_spo.training import (
@@ -35,6 +36,7 @@ from verl_spo.training import (
     store_location,
     verl_options,
 )
+from verl_spo.training.benchmarks import Labelled, relabel
 from verl_spo.training.initial.earlier import earlier_estimates
 from verl_spo.training.initial.rollouts import InitialRollouts
 from verl_spo.training.initial.sources import initial_tracker, prior_tracker
@@ -45,8 +47,9 @@ from verl_spo.training.prompts.dataset import pool_source
 from verl_spo.training.prompts.pool import PromptPool
 from verl_spo.training.recorder import Recorder
 from verl_spo.training.rescoring import Rescoring
-from verl_spo.training.seeding import seed_by_prompt
+from verl_spo.training.samples import AnswerReader
 from verl_spo.training.trajectories import outcomes_of, real_rows, uid_of
+from verl_spo.training.validation import Validation
 from verl_spo.training.weight_sync import within
 
 _log = logging.getLogger(__name__)
@@ -80,7 +83,10 @@ class SPOTrainer(PPOTrainer):  # type: ignore[misc]
         preflight.check_processor(self.processor, self.config, self.options)
         self._report("reading the prompts")
         super()._init_dataloader()
-        seed_by_prompt(self.val_dataloader)
+        problems = Labelled(self.val_dataset, self.config.data)
+        self.val_dataloader: Any = relabel(self.val_dataloader, problems)
+        reader = AnswerReader(self.config, self.tokenizer, RewardScale.of(self.options))
+        self.validation = Validation(self.config, problems, reader)
         self.pool = PromptPool(*pool_source(self.train_dataset, self.config.data, self.options.identity_fields))
         preflight.check_pool_size(len(self.pool), self.config)
         # A checkpoint brings its own; what the first start began from may be gone by now.
@@ -121,6 +127,16 @@ class SPOTrainer(PPOTrainer):  # type: ignore[misc]
         if not self._in_training:
             self._report("validating")
         self._sync_weights(super().on_validate_begin)
+
+    def _validate(self) -> dict[str, float]:
+        # A reward model on the trainer's own devices judges later, when nobody looks.
+        if self.reward_loop_manager.reward_loop_worker_handles is None:
+            return dict(super()._validate())
+        with self.validation.watching(self.replay_buffer):
+            metrics: dict[str, float] = super()._validate()
+        for record in self.validation.records(self.global_steps):
+            self.recorder.evaluate(record)
+        return metrics
 
     def on_validate_end(self) -> None:
         super().on_validate_end()

@@ -45,6 +45,16 @@ def uid_of(key: str) -> str:
     return _split(key)[0]
 
 
+def session_of(key: str) -> int:
+    """The session of its request that a key belongs to."""
+    return _split(key)[1]
+
+
+def last_outputs(batch: KVBatchMeta) -> list[str]:
+    """The key of each session's last output."""
+    return list({_split(batch.keys[row])[:2]: batch.keys[row] for row in real_rows(batch)}.values())
+
+
 def outcomes_of(
     batch: KVBatchMeta,
     rewards: torch.Tensor,
@@ -86,12 +96,12 @@ def outcomes_of(
 
 def read_session_rewards(batch: KVBatchMeta) -> tuple[list[str], np.ndarray]:
     """Each session's uid and reward, by its last output; a uid occurs once a session."""
-    last = {_split(batch.keys[row])[:2]: batch.keys[row] for row in real_rows(batch)}
+    last = last_outputs(batch)
     if not last:
         return [], np.zeros(0)
-    scores = _read(list(last.values()), batch.partition_id, "rm_scores")
+    scores = _read(last, batch.partition_id, "rm_scores")
     session = np.repeat(np.arange(len(last)), scores.offsets().diff().numpy())
-    return [uid for uid, _ in last], np.bincount(session, weights=scores.values().numpy(), minlength=len(last))
+    return [uid_of(key) for key in last], np.bincount(session, weights=scores.values().numpy(), minlength=len(last))
 
 
 def _padded(batch: KVBatchMeta, field: str) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from verl_spo.config import SPOConfig
+from verl_spo.config import EvaluationConfig, SPOConfig
 
 FILE_FORMATS = (".parquet", ".json", ".jsonl")
 """What verl reads (verl/utils/dataset/rl_dataset.py:173)."""
@@ -16,6 +16,11 @@ FILE_FORMATS = (".parquet", ".json", ".jsonl")
 def spo_config(config: DictConfig) -> SPOConfig:
     """The validated `spo` group of a verl config; all defaults where the group is absent."""
     return SPOConfig.from_mapping(plain(config.get("spo")) if config.get("spo") else {})
+
+
+def evaluation_config(config: DictConfig) -> EvaluationConfig:
+    """The validated `evaluation` group of a verl config; all defaults where the group is absent."""
+    return EvaluationConfig.from_mapping(plain(config.get("evaluation")) if config.get("evaluation") else {})
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -32,6 +37,20 @@ def weight_bytes(actor: DictConfig) -> int:
     """Bytes of a parameter as the engine keeps it (verl/workers/engine/fsdp/transformer_impl.py:258, engine.py:98)."""
     full = engine(actor) == "fsdp" and actor.fsdp_config.model_dtype in (None, "fp32", "float32")
     return 4 if full else 2
+
+
+def sampling(config: DictConfig) -> dict[str, Any]:
+    """How verl samples in validation, as the store keeps it of an evaluation."""
+    rollout, reward = config.actor_rollout_ref.rollout, config.reward.custom_reward_function
+    return {
+        "temperature": rollout.val_kwargs.temperature,
+        "top_p": rollout.val_kwargs.top_p,
+        "top_k": rollout.val_kwargs.top_k,
+        "max_prompt_length": config.data.max_prompt_length,
+        "max_response_length": config.data.max_response_length,
+        "agent_loop": rollout.agent.default_agent_loop,
+        "reward": None if reward.path is None else f"{reward.path}:{reward.name}",
+    }
 
 
 def run_name(config: DictConfig) -> str:

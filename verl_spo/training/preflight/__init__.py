@@ -6,7 +6,7 @@
 from omegaconf import DictConfig
 
 from verl_spo.training.preflight import options, rewards
-from verl_spo.training.preflight.checks import Check, cheap, thorough
+from verl_spo.training.preflight.checks import Check, cheap, of_evaluation, thorough
 from verl_spo.training.preflight.data import check_pool_size
 from verl_spo.training.preflight.rescoring import check_processor
 from verl_spo.training.verl_options import spo_config
@@ -15,6 +15,7 @@ __all__ = [
     "Check",
     "cheap",
     "check",
+    "check_evaluation",
     "check_options",
     "check_pool_size",
     "check_processor",
@@ -44,6 +45,18 @@ def check_options(config: DictConfig) -> None:
     """
     options.check(config, spo_config(config))
     rewards.check_names(config)
+
+
+def check_evaluation(config: DictConfig) -> None:
+    """Run the cheap checks of an evaluation.
+
+    Raises:
+        ConfigError: Options contradict each other.
+        DataError: A benchmark or the model is missing or empty.
+        StoreError: The database cannot be used.
+    """
+    for each in of_evaluation(config, spo_config(config)):
+        each.run()
 
 
 def check_without_spo(config: DictConfig) -> None:

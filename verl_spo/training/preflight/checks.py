@@ -83,6 +83,19 @@ def of_other(config: DictConfig) -> list[Check]:
     return [Check("groups", partial(groups.check, config)), *of_options(config), *of_model(config)]
 
 
+def of_evaluation(config: DictConfig, spo: SPOConfig) -> list[Check]:
+    """Cheap checks of an evaluation."""
+    return [
+        Check("reward options", partial(rewards.check_names, config)),
+        Check("tools", partial(tools.check, config)),
+        Check("parallelism", partial(parallel.check, config)),
+        Check("lengths", partial(lengths.check, config)),
+        Check("benchmarks", partial(data.check_validation, config)),
+        *of_model(config),
+        Check("database", partial(store_location.check, config, spo.store)),
+    ]
+
+
 def thorough(config: DictConfig) -> list[Check]:
     """Checks that import verl's trainer, Megatron and vLLM, or look at what may change until the start."""
     return [

@@ -37,9 +37,22 @@ def check(config: DictConfig) -> None:
         DataError: A file is missing, empty or lacks what verl or its rewards need.
     """
     _check_sample(config)
-    for split in ("train_files", "val_files"):
-        for option, table in tables(config, split):
-            _check_table(option, table, config)
+    _check_files(config, "train_files")
+    check_validation(config)
+
+
+def check_validation(config: DictConfig) -> None:
+    """Check the files of `data.val_files` alone.
+
+    Raises:
+        DataError: A file is missing, empty or lacks what verl or its rewards need.
+    """
+    _check_files(config, "val_files")
+
+
+def _check_files(config: DictConfig, split: str) -> None:
+    for option, table in tables(config, split):
+        _check_table(option, table, config)
 
 
 def _check_sample(config: DictConfig) -> None:

@@ -1,0 +1,122 @@
+"""Which policy a user names, and the configuration by which it answers benchmarks."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from tests.support.configured import configure, make_files
+from tests.support.stores import Training, evaluated, info, start, trained
+from verl_spo.errors import CheckpointError, ConfigError, DataError, StoreError
+from verl_spo.launching import evaluation
+from verl_spo.launching.evaluation import Policy, Sampling
+from verl_spo.launching.launch import evaluates, is_spo
+from verl_spo.store import open_reader
+from verl_spo.store.records import Origin
+from verl_spo.store.runs.status import Status
+from verl_spo.training import verl_options
+from verl_spo.training.agent_loop_names import SEEDED
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The files of a run, with checkpoints of steps 2 and 4."""
+    make_files(tmp_path)
+    for step in (2, 4):
+        (tmp_path / "checkpoints" / "spo" / f"global_step_{step}" / "actor").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "spo" / "latest_checkpointed_iteration.txt").write_text("4")
+    return tmp_path
+
+
+@pytest.fixture
+def db(folder: Path) -> str:
+    """A store with the run of those checkpoints, which was resumed from step 2."""
+    url = f"sqlite:///{folder}/store.db"
+    config = verl_options.plain(configure(folder, f"trainer.default_local_dir={folder}/checkpoints/spo"))
+    training = trained(url, steps=4, run=info(config=config))
+    training.step = 2
+    writer = start(url, training, info(config=config), resume_step=2)
+    writer.submit(training.advance())
+    writer.close(Status.FINISHED)
+    return url
+
+
+def find(db: str, target: object, step: int | None = None, is_model: bool = False) -> Policy:
+    with open_reader(db) as reader:
+        return evaluation.find(str(target), step, reader, is_model)
+
+
+def test_a_run_is_evaluated_at_its_latest_checkpoint_or_the_one_named(db: str, folder: Path) -> None:
+    latest, earlier, first = find(db, "demo/spo"), find(db, "demo/spo", 2), find(db, "demo/spo", 0)
+    assert latest.checkpoint == folder / "checkpoints" / "spo" / "global_step_4"
+    assert [(each.step, each.attempt) for each in (latest, earlier, first)] == [(4, 2), (2, 1), (0, 1)]
+    assert first.checkpoint is None
+    with pytest.raises(
+        CheckpointError, match=r"global_step_3: no checkpoint with weights; there are global_step_2, glo"
+    ):
+        find(db, "demo/spo", 3)
+
+
+def test_a_checkpoint_of_no_run_is_evaluated_by_a_recipe(db: str, folder: Path) -> None:
+    policy = find(db, folder / "checkpoints" / "spo" / "global_step_2")
+    assert (policy.run, policy.step) == (None, 2)
+    with pytest.raises(ConfigError, match=r"of no run in the database.*give --recipe"):
+        evaluation.prepare(policy, [], Sampling(), db, None, [])
+
+
+def test_a_model_is_a_folder_or_with_a_recipe_a_name(db: str, folder: Path) -> None:
+    assert find(db, folder / "model").model == str(folder / "model")
+    assert find(db, "Qwen/Qwen3-0.6B", is_model=True).model == "Qwen/Qwen3-0.6B"
+    assert find(db, "demo/spo", is_model=True).run is not None
+    with pytest.raises(StoreError, match=r"run .Qwen/Qwen3-0\.6B.: not in"):
+        find(db, "Qwen/Qwen3-0.6B")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("samples", 0), ("temperature", -1.0), ("top_p", 0.0), ("top_p", 1.5), ("top_k", 0), ("max_response_length", 0)],
+)
+def test_sampling_out_of_range_is_refused(option: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"--{option.replace('_', '-')} {value}: out of range"):
+        Sampling(**{option: value})
+
+
+@pytest.mark.slow
+def test_a_run_is_loaded_as_it_was_trained_and_sampled_as_asked(db: str, folder: Path) -> None:
+    policy, sampling = find(db, "demo/spo"), Sampling(samples=4, top_k=-1, max_response_length=8)
+    launch = evaluation.prepare(policy, [folder / "data" / "validation.parquet"], sampling, db, None, [])
+    config = launch.config
+    assert evaluates(config)
+    assert not is_spo(config)
+    assert launch.folder == folder / "checkpoints" / "spo" / "evaluations" / "global_step_4"
+    assert config.trainer.resume_from_path == str(policy.checkpoint)
+    assert config.data.val_files == [str(folder / "data" / "validation.parquet")]
+    assert config.actor_rollout_ref.rollout.response_length == config.data.max_response_length == 8
+    assert config.actor_rollout_ref.rollout.agent.default_agent_loop == SEEDED
+    chosen = config.actor_rollout_ref.rollout.val_kwargs
+    assert (chosen.n, chosen.temperature, chosen.top_p, chosen.top_k, chosen.do_sample) == (1, 0.6, 0.95, -1, True)
+    asked = verl_options.evaluation_config(config)
+    assert (asked.run, asked.attempt, asked.step, asked.samples) == ("demo/spo", 2, 4, 4)
+    assert asked.model == str(folder / "model")
+    recorded = OmegaConf.load(launch.folder / "recorded.yaml")
+    assert recorded.trainer.v1.trainer_mode == "spo_sync"
+
+
+@pytest.mark.slow
+def test_a_missing_benchmark_or_model_is_found_before_the_start(db: str, folder: Path) -> None:
+    policy = find(db, "demo/spo")
+    with pytest.raises(DataError, match=r"data.val_files=.*aime24.parquet: no such file"):
+        evaluation.prepare(policy, [folder / "aime24.parquet"], Sampling(), db, None, [])
+
+
+@pytest.mark.slow
+def test_results_are_those_of_the_same_policy_and_sampling(db: str, folder: Path) -> None:
+    file = folder / "data" / "validation.parquet"
+    with open_reader(db) as reader:
+        policy = evaluation.find("demo/spo", None, reader, False)
+        prepared = evaluation.prepare(policy, [file], Sampling(), db, None, [])
+        assert evaluation.results(reader, policy, prepared) == []
+        writer = start(db, Training(), info("other", "b" * 32))
+        writer.evaluate(evaluated(4, origin=Origin.EVALUATION, settings=verl_options.sampling(prepared.config)))
+        writer.close(Status.FINISHED)
+        assert evaluation.results(reader, policy, prepared) == []

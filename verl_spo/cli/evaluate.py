@@ -1,0 +1,115 @@
+"""`verl-spo evaluate`: what a run, a checkpoint or a model scores on benchmarks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from verl_spo.cli.database import DEFAULT_DB, Db
+from verl_spo.cli.extras import require
+from verl_spo.cli.problem_sets import DEFAULT_FOLDER
+from verl_spo.cli.terminal import say
+from verl_spo.cli.train import told
+from verl_spo.datasets.sources import SOURCES
+from verl_spo.errors import DataError, StoreError
+from verl_spo.store import open_reader
+from verl_spo.store.database.connections import writing
+from verl_spo.store.queries import EvaluationRow
+
+POLL_S = 1.0
+
+
+def evaluate(
+    context: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(metavar="RUN|CHECKPOINT|MODEL", help="Name of a run, a global_step_N folder, or a model."),
+    ],
+    benchmark: Annotated[
+        str, typer.Option(help="Names of `verl-spo data`, or parquet files, separated by commas.")
+    ] = "aime24,aime25,beyondaime,brumo25,hmmt25",
+    samples: Annotated[int, typer.Option(help="Per problem.")] = 32,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.6,
+    top_p: Annotated[float, typer.Option(help="In (0, 1].")] = 0.95,
+    top_k: Annotated[int, typer.Option(help="-1: all tokens.")] = 20,
+    max_response_length: Annotated[int | None, typer.Option(help="Tokens; by default the recipe's.")] = None,
+    step: Annotated[
+        int | None, typer.Option(help="Of a run's checkpoint; by default the latest one, 0 is its start.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="How to load it; by default as its run was trained. A model needs one.")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="Folder of the benchmarks' files.")] = DEFAULT_FOLDER,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Answer benchmarks by verl's own rollout, and keep every sample.
+
+    Further arguments are Hydra overrides. What is there of the same evaluation is not done again: an interrupted one
+    goes on, and more --samples add to it.
+    """
+    require("verl")
+    from verl_spo.launching.evaluation import Sampling, find, prepare, results
+    from verl_spo.launching.log import NAME as LOG_NAME
+
+    sampling = Sampling(samples, temperature, top_p, top_k, max_response_length)
+    files = [_file(name, data) for name in benchmark.split(",")]
+    with writing(db, make=True):
+        pass
+    with open_reader(db) as reader:
+        policy = find(target, step, reader, is_model=recipe is not None)
+        prepared = prepare(policy, files, sampling, db, recipe, context.args)
+        say(f"evaluating {policy.name}, step {policy.step}; verl's output: {prepared.folder / LOG_NAME}")
+        with _progress(lambda: results(reader, policy, prepared), samples):
+            ended = prepared.run()
+        if status := told(ended):
+            raise typer.Exit(status)
+
+
+def _file(name: str, folder: Path) -> Path:
+    """The file of a benchmark, by its name or path; if it is not there, the error says how to get it."""
+    for file in (Path(name), folder / f"{name}.parquet"):
+        if file.is_file():
+            return file
+    if name in SOURCES:
+        raise DataError(f"--benchmark {name}: not in {folder}; get it by `verl-spo data {name} --out {folder}`")
+    raise DataError(
+        f"--benchmark {name}: no such file, nor {name}.parquet in {folder}; `verl-spo data` has {', '.join(SOURCES)}"
+    )
+
+
+@contextmanager
+def _progress(rows: Callable[[], list[EvaluationRow]], samples: int) -> Iterator[None]:
+    """Show how many samples of each benchmark are there while the block runs."""
+    console = Console(highlight=False)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar, tasks, ended = (
+        Progress(*columns, console=console, disable=not console.is_terminal),
+        dict[int, TaskID](),
+        Event(),
+    )
+
+    def show() -> None:
+        # The database may be away for a while; what is wrong with it, the evaluation itself says.
+        with suppress(StoreError):
+            for row in rows():
+                task = tasks.setdefault(row.id, bar.add_task("")) if row.id not in tasks else tasks[row.id]
+                bar.update(task, total=samples * row.problems, completed=row.samples)
+
+    def watch() -> None:
+        while not ended.wait(POLL_S):
+            show()
+
+    with bar:
+        thread = Thread(target=watch, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            show()

@@ -1,0 +1,251 @@
+"""Evaluating a policy on benchmarks: which policy that is, by which configuration it is loaded, how it is sampled."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from verl_spo.config import EvaluationConfig
+from verl_spo.errors import CheckpointError, ConfigError
+from verl_spo.launching import compose, launch
+from verl_spo.launching.launch import Launch
+from verl_spo.launching.recipes import override
+from verl_spo.store import Reader, queries
+from verl_spo.store.queries import EvaluationRow, RunDetail
+from verl_spo.store.records import Origin
+from verl_spo.training import checkpoint, verl_options
+from verl_spo.training.agent_loop_names import SEEDED, VERLS
+from verl_spo.training.launcher import EVALUATES
+
+_STEP = "global_step_"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is evaluated.
+
+    Attributes:
+        name: For people.
+        checkpoint: The `global_step_N` folder of its weights; None for the model that `model` names.
+        model: Folder or name of a Hugging Face model; None for the one of the configuration.
+        run: The run that it is of, None if the store has none.
+        step: Of the policy; 0 before training.
+        attempt: Of the run, that it is of.
+    """
+
+    name: str
+    checkpoint: Path | None
+    model: str | None
+    run: RunDetail | None
+    step: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How many samples, and how they are drawn; the paper's evaluation by default ([SPO] section 5).
+
+    Attributes:
+        samples: Per problem. At least 1.
+        temperature: At least 0; 0 is greedy.
+        top_p: In (0, 1].
+        top_k: At least 1; -1 for all tokens.
+        max_response_length: Tokens; None for the recipe's.
+    """
+
+    samples: int = 32
+    temperature: float = 0.6
+    top_p: float = 0.95
+    top_k: int = 20
+    max_response_length: int | None = None
+
+    def __post_init__(self) -> None:
+        wrong = {
+            "samples": self.samples < 1,
+            "temperature": not self.temperature >= 0,
+            "top_p": not 0 < self.top_p <= 1,
+            "top_k": self.top_k < 1 and self.top_k != -1,
+            "max_response_length": self.max_response_length is not None and self.max_response_length < 1,
+        }
+        for option in fields(self):
+            if wrong[option.name]:
+                name, value = option.name.replace("_", "-"), getattr(self, option.name)
+                raise ConfigError(f"--{name} {value}: out of range; `verl-spo evaluate --help` says what it may be")
+
+
+def find(target: str, step: int | None, reader: Reader, is_model: bool) -> Policy:
+    """The policy that a user names: a run, a folder of its checkpoints, or a Hugging Face model.
+
+    Args:
+        target: Name of a run, path of a `global_step_N` folder, folder or hub name of a model.
+        step: Of a run's checkpoint; None for the latest one.
+        reader: The store.
+        is_model: Whether a name that is neither a run nor a folder here is a model's.
+
+    Raises:
+        CheckpointError: There is no such checkpoint.
+        StoreError: There is no such run, and no such folder.
+    """
+    folder = Path(target)
+    if folder.name.startswith(_STEP):
+        return _of_checkpoint(folder, reader)
+    if (folder / "config.json").is_file() or (is_model and queries.find_run(reader, target) is None):
+        return Policy(target, None, target, None, 0, 0)
+    return _of_run(queries.run(reader, target), step)
+
+
+def _of_run(run: RunDetail, step: int | None) -> Policy:
+    root = Path(run.config["trainer"]["default_local_dir"])
+    if step == 0:
+        return Policy(run.run.name, None, None, run, 0, 1)
+    step = verl_options.latest_step(root) if step is None else step
+    if step is None:
+        raise CheckpointError(f"run {run.run.name!r}: has no checkpoint in {root}; --step 0 evaluates where it began")
+    return Policy(run.run.name, _existing(root / f"{_STEP}{step}"), None, run, step, _attempt(run, step))
+
+
+def _of_checkpoint(folder: Path, reader: Reader) -> Policy:
+    owner, step = checkpoint.owner(_existing(folder)), int(folder.name.removeprefix(_STEP))
+    run = queries.find_run(reader, owner) if owner else None
+    return Policy(str(folder), folder, None, run, step, _attempt(run, step) if run else 0)
+
+
+def _existing(folder: Path) -> Path:
+    if not (folder / checkpoint.WEIGHTS).is_dir():
+        there = sorted(path.name for path in folder.parent.glob(f"{_STEP}*") if (path / checkpoint.WEIGHTS).is_dir())
+        raise CheckpointError(f"{folder}: no checkpoint with weights; there are {', '.join(there) or 'none'}")
+    return folder
+
+
+def _attempt(run: RunDetail, step: int) -> int:
+    """The last attempt that began before a step."""
+    return max((each.attempt for each in run.attempts if (each.resumed_from or 0) < step), default=1)
+
+
+def prepare(
+    policy: Policy,
+    benchmarks: Sequence[Path],
+    sampling: Sampling,
+    store_url: str,
+    recipe: str | None,
+    overrides: Sequence[str],
+) -> Launch:
+    """Compose and check an evaluation by verl.
+
+    Args:
+        policy: What is evaluated.
+        benchmarks: Files.
+        sampling: How.
+        store_url: Where the samples go.
+        recipe: Of which configuration; None for that of the policy's run.
+        overrides: Hydra's, of the user.
+
+    Raises:
+        SPOError: Something is wrong that can be known before the first worker starts.
+    """
+    folder = _folder(policy)
+    if recipe is None:
+        recipe = str(_recorded(policy, folder))
+    base = compose.load(recipe, overrides)
+    full = [*overrides, *_overrides(policy, benchmarks, sampling, store_url, folder, base)]
+    return launch.prepare(recipe, full)
+
+
+def results(reader: Reader, policy: Policy, prepared: Launch) -> list[EvaluationRow]:
+    """The evaluations that a prepared one makes or adds to."""
+    found = queries.evaluations(reader, policy.run.run.id if policy.run else None)
+    model, settings = verl_options.evaluation_config(prepared.config).model, verl_options.sampling(prepared.config)
+    return [
+        row
+        for row in found
+        if row.origin == Origin.EVALUATION
+        and row.settings == settings
+        and (row.step, row.attempt or 0) == (policy.step, policy.attempt)
+        and (policy.run is not None or row.model == model)
+    ]
+
+
+def _folder(policy: Policy) -> Path:
+    """For the log and the recorded configuration."""
+    if policy.checkpoint is not None:
+        return policy.checkpoint.parent / "evaluations" / policy.checkpoint.name
+    return Path("evaluations") / (policy.run.run.name if policy.run else policy.name).replace("/", "-")
+
+
+def _recorded(policy: Policy, folder: Path) -> Path:
+    """A recipe of the configuration that the policy's run was trained with."""
+    if policy.run is None or not policy.run.attempts:
+        raise ConfigError(
+            f"{policy.name}: of no run in the database, so that its configuration is not known; give --recipe"
+        )
+    config = {name: group for name, group in policy.run.config.items() if name != "hydra"}
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "recorded.yaml"
+    file.write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
+    return file
+
+
+def _overrides(
+    policy: Policy,
+    benchmarks: Sequence[Path],
+    sampling: Sampling,
+    store_url: str,
+    folder: Path,
+    config: DictConfig,
+) -> list[str]:
+    """What makes a configuration that trains one that answers benchmarks."""
+    rollout, agent = "actor_rollout_ref.rollout", config.actor_rollout_ref.rollout.agent
+    given: dict[str, Any] = {
+        "trainer.v1.trainer_mode": EVALUATES,
+        "trainer.default_local_dir": str(folder),
+        "trainer.resume_mode": "disable" if policy.checkpoint is None else "resume_path",
+        "trainer.resume_from_path": None if policy.checkpoint is None else str(policy.checkpoint.absolute()),
+        "trainer.logger": ["console"],
+        "data.val_files": [str(file) for file in benchmarks],
+        "data.val_max_samples": -1,
+        "spo.store.url": store_url,
+        "spo.store.host": None,
+        # Nothing is trained: no reference, no critic, no optimizer's state; all devices generate.
+        "algorithm.use_kl_in_reward": False,
+        "critic.enable": False,
+        "actor_rollout_ref.actor.use_kl_loss": False,
+        "actor_rollout_ref.actor.checkpoint.load_contents": ["model"],
+        "actor_rollout_ref.hybrid_engine": True,
+        f"{rollout}.nnodes": 0,
+        f"{rollout}.val_kwargs.n": 1,
+        f"{rollout}.val_kwargs.do_sample": sampling.temperature > 0,
+        f"{rollout}.val_kwargs.temperature": sampling.temperature,
+        f"{rollout}.val_kwargs.top_p": sampling.top_p,
+        f"{rollout}.val_kwargs.top_k": sampling.top_k,
+    }
+    if agent.default_agent_loop == VERLS:
+        given[f"{rollout}.agent.default_agent_loop"] = SEEDED
+    if policy.model is not None:
+        given["actor_rollout_ref.model.path"] = policy.model
+    if sampling.max_response_length is not None:
+        given |= dict.fromkeys(("data.max_response_length", f"{rollout}.response_length"), sampling.max_response_length)
+    asked = EvaluationConfig(
+        model=policy.model or str(config.actor_rollout_ref.model.path),
+        samples=sampling.samples,
+        run=policy.run.run.name if policy.run else None,
+        attempt=policy.attempt,
+        step=policy.step,
+    )
+    return [*(_plus(name, value) for name, value in given.items()), *_group("evaluation", vars(asked))]
+
+
+def _group(name: str, options: Mapping[str, Any]) -> list[str]:
+    return [_plus(f"{name}.{option}", value) for option, value in options.items()]
+
+
+def _plus(name: str, value: Any) -> str:
+    """A Hydra override of an option that may not be there yet."""
+    if isinstance(value, str):
+        return f"++{override(name, value)}"
+    if isinstance(value, list):
+        texts = (override("", item)[1:] if isinstance(item, str) else json.dumps(item) for item in value)
+        return f"++{name}=[{','.join(texts)}]"
+    return f"++{name}={'null' if value is None else value}"
