@@ -1,6 +1,7 @@
 """Who may import whom: the arrows of docs/architecture.md."""
 
 import ast
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ ALLOWED = {
     "tools": set(),
     "rewards": {"errors"},
     "datasets": {"errors"},
+    "evaluation": {"errors"},
     "store": {"errors", "config", "core"},
     "training": {"errors", "config", "core", "rewards", "store", "tools"},
     "launching": {"errors", "config", "cpu", "store", "training"},
@@ -190,8 +192,7 @@ def test_a_library_has_one_room(library: str) -> None:
     assert users <= ONLY_HERE[library]
 
 
-def test_core_needs_nothing_but_numpy() -> None:
-    import sys
-
-    libraries = {m.split(".")[0] for file in (PACKAGE / "core").rglob("*.py") for m in imports(file)}
-    assert libraries - sys.stdlib_module_names <= {"numpy", "verl_spo"}
+@pytest.mark.parametrize(("name", "needs"), [("core", {"numpy"}), ("evaluation", {"numpy", "scipy"})])
+def test_what_is_mathematics_needs_nothing_else(name: str, needs: set[str]) -> None:
+    libraries = {m.split(".")[0] for file in (PACKAGE / name).rglob("*.py") for m in imports(file)}
+    assert libraries - sys.stdlib_module_names <= {*needs, "verl_spo"}
