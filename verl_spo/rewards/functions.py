@@ -63,6 +63,18 @@ def reasoning_gym(
     return _reward("reasoning_gym", data_source, solution_str, ground_truth, extra_info, time_limit_s)
 
 
+def reference(
+    data_source: str,
+    solution_str: str,
+    ground_truth: Any,
+    extra_info: Any = None,
+    time_limit_s: float = TIME_LIMIT_S,
+    **unused: Any,
+) -> Reward:
+    """SPO's reference recipe: text in a box in the last 100 characters, of a model that thinks."""
+    return _reward("reference", data_source, solution_str, ground_truth, extra_info, time_limit_s)
+
+
 def _reward(scorer: str, data_source: str, response: str, truth: Any, extra: Any, time_limit_s: float) -> Reward:
     answer = Answer(data_source, response, str(truth), dict(extra or {}))
     verdict = judge(SCORERS[scorer], answer, time_limit_s)

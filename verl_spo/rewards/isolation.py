@@ -12,12 +12,9 @@ import signal
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, cast
+from typing import Any, Self, cast
 
 from verl_spo.rewards.verdicts import Answer, Verdict
-
-if TYPE_CHECKING:
-    from pebble import ProcessPool
 
 PROCESSES = 2
 """Of each reward worker (`reward.num_workers`) and scorer: while one hangs, the other goes on."""
@@ -28,41 +25,62 @@ MEMORY = 2 * 1024**3
 _ORPHANED_S = 5.0
 """How much longer than its limit a judgement may go on where nobody is left to kill it."""
 
-_POOLS: dict[str, "ProcessPool"] = {}
+
+class Processes:
+    """Processes that have imported one module and call its functions, one call at a time each, with limits.
+
+    They start with the first call and end with the `with` block, or with the process that made them.
+    """
+
+    def __init__(self, module: str, number: int) -> None:
+        from pebble import ProcessPool
+
+        self._module = module
+        # Not forked: a reward worker has threads, and what they hold.
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPool(number, initializer=_prepare, initargs=(module,), context=context)
+
+    def start(self, function: str, argument: Any, time_limit_s: float) -> "Future[Any]":
+        """Begin a call, if a process is free, or else once one is. The limit is of seconds of work."""
+        call = (self._module, function, argument, time_limit_s)
+        return cast("Future[Any]", self._pool.schedule(_call_limited, args=call, timeout=time_limit_s))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.stop()
+        self._pool.join()
+
+
+_SHARED: dict[str, Processes] = {}
 _LOCK = Lock()
 
 
 def run(module: str, answer: Answer) -> Verdict:
     """The verdict of a module's function `judge`, in this process."""
-    return cast(Verdict, importlib.import_module(module).judge(answer))
+    return cast(Verdict, _call(module, "judge", answer))
 
 
-def start(module: str, answer: Answer, time_limit_s: float) -> "Future[Verdict]":
-    """Begin the same in a process of its own. The limit is of seconds of work."""
-    return cast(
-        "Future[Verdict]",
-        _pool(module).schedule(_run_limited, args=(module, answer, time_limit_s), timeout=time_limit_s),
-    )
+def shared(module: str) -> Processes:
+    """A reward worker's processes for a module."""
+    with _LOCK:
+        if module not in _SHARED:
+            _SHARED[module] = Processes(module, PROCESSES)
+        return _SHARED[module]
 
 
-def _run_limited(module: str, answer: Answer, time_limit_s: float) -> Verdict:
-    """The kernel ends this process, whatever it computes, if the reward worker was killed and cannot."""
+def _call(module: str, function: str, argument: Any) -> Any:
+    return getattr(importlib.import_module(module), function)(argument)
+
+
+def _call_limited(module: str, function: str, argument: Any, time_limit_s: float) -> Any:
+    """The kernel ends this process, whatever it computes, if whoever started it was killed and cannot."""
     signal.setitimer(signal.ITIMER_REAL, time_limit_s + _ORPHANED_S)
     try:
-        return run(module, answer)
+        return _call(module, function, argument)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _pool(module: str) -> "ProcessPool":
-    from pebble import ProcessPool
-
-    with _LOCK:
-        if module not in _POOLS:
-            # Not forked: a reward worker has threads, and what they hold.
-            context = multiprocessing.get_context("spawn")
-            _POOLS[module] = ProcessPool(PROCESSES, initializer=_prepare, initargs=(module,), context=context)
-        return _POOLS[module]
 
 
 def _prepare(module: str) -> None:

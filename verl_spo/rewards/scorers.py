@@ -40,15 +40,18 @@ class Scorer:
         """What it needs and does not have."""
         return [name for name in self.needs if importlib.util.find_spec(name) is None]
 
-    def check_installed(self) -> None:
+    def check_installed(self, option: str = "reward.custom_reward_function.name") -> None:
         """Refuse to judge without the packages that this takes: that is no fault of any answer.
+
+        Args:
+            option: What chose the scorer, for the message.
 
         Raises:
             ConfigError: One is missing; the message says how to install it.
         """
         if missing := self.missing():
             raise ConfigError(
-                f"reward.custom_reward_function.name={self.name}: needs what `pip install 'verl-spo[{self.extra}]'` "
+                f"{option}={self.name}: needs what `pip install 'verl-spo[{self.extra}]'` "
                 f"brings on every node, and {', '.join(missing)} is not installed"
             )
 
@@ -70,5 +73,6 @@ SCORERS = {
             high=1.0,
             isolated=True,
         ),
+        Scorer("reference", "verl_spo.rewards.reference", (), "", low=0.0, high=1.0, isolated=False),
     )
 }
