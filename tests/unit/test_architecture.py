@@ -20,7 +20,7 @@ ALLOWED = {
     "tools": set(),
     "rewards": {"errors"},
     "datasets": {"errors"},
-    "evaluation": {"errors"},
+    "evaluation": {"errors", "rewards"},
     "store": {"errors", "config", "core"},
     "training": {"errors", "config", "core", "rewards", "store", "tools"},
     "launching": {"errors", "config", "cpu", "store", "training"},

@@ -1,4 +1,1 @@
-"""What a model's answers to sets of problems are worth: measures of samples, and intervals over problems.
-
-On numpy and scipy alone: no verl, no database, no input or output.
-"""
+"""Benchmarks: how samples are judged, what they say of a model, and how sure that is."""
