@@ -1,4 +1,4 @@
-"""A scorer that does what the response says: what answers have done to parsers."""
+"""A scorer that does what the response says, and what an answer says: what they have done to parsers."""
 
 import os
 import time
@@ -11,6 +11,8 @@ def judge(answer: Answer) -> Verdict:
     match answer.response.split():
         case ["score", number]:
             return Verdict(float(number), "found")
+        case ["answer", answer]:
+            return Verdict(0.0, answer)
         case ["hang"]:
             time.sleep(3600)
         case ["hang", "without", "releasing", "the", "interpreter"]:
@@ -29,3 +31,12 @@ def judge(answer: Answer) -> Verdict:
         case ["pid"]:
             return Verdict(1.0, str(os.getpid()))
     raise ValueError(answer.response)
+
+
+def equal(answers: tuple[str, str]) -> bool:
+    match answers[0]:
+        case "hangs":
+            time.sleep(3600)
+        case "raises":
+            raise ValueError(answers)
+    return answers[0].lower() == answers[1].lower()
