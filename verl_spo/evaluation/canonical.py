@@ -18,13 +18,13 @@ _ESCAPED = re.compile(r"\\.", re.DOTALL)
 _REWRITTEN = (
     (re.compile("\N{MINUS SIGN}"), "-"),
     (re.compile(r"^\+"), ""),
-    # Larger and smaller fractions and brackets.
-    (re.compile(r"\\[dt]frac(?![A-Za-z])"), r"\\frac"),
-    (re.compile(r"\\(?:left|right) *(?=[()\[\]|]|\\[{}|])"), ""),
-    # Spaces of all widths. Two backslashes are a line break, whatever comes next.
+    # Larger and smaller fractions and brackets. Two backslashes are a line break, whatever comes next.
+    (re.compile(r"(?<!\\)\\[dt]frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"(?<!\\)\\(?:left|right) *(?=[()\[\]|]|\\[{}|])"), ""),
+    # Spaces of all widths.
     (re.compile(r"\s+|(?<!\\)(?:~|\\[,;:! ]|\\q?quad(?![A-Za-z]))"), " "),
     # They matter in words, after a command or a backslash, and in "1, 234", which is not 1234.
-    (re.compile(r"(?<![A-Za-z0-9,\\]) +| +(?![A-Za-z0-9, ])"), ""),
+    (re.compile(r"(?<![\w,\\]) +| +(?![\w, ])"), ""),
 )
 _NUMBER = re.compile(
     r"(?P<sign>-?)(?P<whole>[1-9][0-9]{0,2}(?:(?:,|\{,\}|\\[,!])[0-9]{3})+|[0-9]*)(?:\.(?P<rest>[0-9]*))?"

@@ -67,6 +67,8 @@ def test_what_does_not_matter_is_left_out(answer: str, form: str) -> None:
         ("$a$ and $b$", "a$ and $b"),
         (r"\(a\) and \(b\)", r"a\) and \(b"),
         (r"a\\ b", r"a\b"),
+        (r"a\\left(b", r"a\(b"),
+        ("да нет", "данет"),
         (r"\left.x\right|", "x"),
         ("42", "-42"),
         ("50%", "50"),
