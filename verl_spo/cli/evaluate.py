@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from verl_spo.cli.database import DEFAULT_DB, Db
 from verl_spo.cli.extras import require
+from verl_spo.cli.judging import Scorers, judge
 from verl_spo.cli.problem_sets import DEFAULT_FOLDER
 from verl_spo.cli.terminal import say
 from verl_spo.cli.train import told
@@ -44,6 +45,7 @@ def evaluate(
     recipe: Annotated[
         str | None, typer.Option(help="How to load it; by default as its run was trained. A model needs one.")
     ] = None,
+    scorer: Scorers = None,
     data: Annotated[Path, typer.Option(help="Folder of the benchmarks' files.")] = DEFAULT_FOLDER,
     db: Db = DEFAULT_DB,
 ) -> None:
@@ -68,6 +70,8 @@ def evaluate(
             ended = prepared.run()
         if status := told(ended):
             raise typer.Exit(status)
+        judge(reader, db, results(reader, policy, prepared), scorer)
+        say(f"the table: verl-spo report {policy.run.run.name if policy.run else policy.name}")
 
 
 def _file(name: str, folder: Path) -> Path:

@@ -8,6 +8,8 @@ MODULES = {
     "verl": ("verl", "transfer_queue", "wrapt", "psutil"),
     "dashboard": ("streamlit",),
     "cpu": ("vllm",),
+    "math": ("math_verify", "pebble"),
+    "report": ("altair", "vl_convert"),
     "reasoning-gym": ("reasoning_gym", "pebble"),
 }
 

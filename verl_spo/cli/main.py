@@ -7,7 +7,9 @@ from verl_spo.cli.demo import demo
 from verl_spo.cli.doctor import doctor
 from verl_spo.cli.evaluate import evaluate
 from verl_spo.cli.init_values import init_values
+from verl_spo.cli.judging import score
 from verl_spo.cli.plan import plan
+from verl_spo.cli.report import report
 from verl_spo.cli.train import list_recipes, train
 from verl_spo.cli.transfer import export, import_
 
@@ -19,6 +21,8 @@ app.command(context_settings=HYDRA_ARGUMENTS)(train)
 app.command(context_settings=HYDRA_ARGUMENTS)(init_values)
 app.command(context_settings=HYDRA_ARGUMENTS)(plan)
 app.command(context_settings=HYDRA_ARGUMENTS)(evaluate)
+app.command()(score)
+app.command()(report)
 app.command("recipes")(list_recipes)
 app.command()(dashboard)
 app.command(context_settings=HYDRA_ARGUMENTS)(doctor)

@@ -19,6 +19,8 @@ REWARD = "reward"
 """The scorer that is the recipe's own reward function."""
 
 _DIGEST_BYTES = 16
+_LONGEST = 1000
+"""Characters of an answer that are kept."""
 
 
 def begin(connection: Connection, info: EvaluationInfo, run_id: int | None = None, attempt: int | None = None) -> int:
@@ -121,8 +123,8 @@ def set_verdicts(connection: Connection, evaluation: int, scorer: str, verdicts:
         "place": verdicts.place,
         "sample": verdicts.sample,
         "score": verdicts.score,
-        "found": [clean(text) for text in verdicts.found],
-        "vote": [clean(text) for text in verdicts.vote],
+        "found": [_short(text) for text in verdicts.found],
+        "vote": [_short(text) for text in verdicts.vote],
         "failed": [int(each) for each in verdicts.failed],
     }
     bulk.upsert_columns(connection, table_of(Verdict), columns)
@@ -132,6 +134,14 @@ def sample_keys(connection: Connection, evaluation: int) -> list[tuple[int, int]
     """Place and number of the samples that are there."""
     query = select(Sample.place, Sample.sample).where(Sample.evaluation_id == evaluation)
     return [(row.place, row.sample) for row in connection.execute(query)]
+
+
+def _short(text: str) -> str:
+    """An answer as it is kept; of one that is too long to be an answer the beginning, and what tells it from others."""
+    text = clean(text)
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[:_LONGEST]}… {blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()}"
 
 
 def _identity(info: EvaluationInfo, problems: bytes, run_uid: str | None, attempt: int | None) -> bytes:

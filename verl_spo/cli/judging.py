@@ -1,0 +1,100 @@
+"""`verl-spo score`: what scorers say of stored samples."""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import typer
+
+from verl_spo.cli.database import DEFAULT_DB, Db
+from verl_spo.cli.extras import require
+from verl_spo.cli.terminal import say
+from verl_spo.config import StoreConfig
+from verl_spo.datasets.sources import SOURCES
+from verl_spo.errors import DataError
+from verl_spo.store import Reader, open_reader, queries
+from verl_spo.store.evaluating import Evaluating
+from verl_spo.store.queries import EvaluationRow
+from verl_spo.store.records import Verdicts
+
+MATHEMATICS = ("math_verify", "reference")
+"""The scorers of the published sets, the default one first."""
+_PUBLISHED = {source.data_source for source in SOURCES.values()}
+
+Scorers = Annotated[
+    list[str] | None,
+    typer.Option("--scorer", help="math_verify, reference or math_dapo; may be repeated. By default the first two."),
+]
+
+
+def score(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run; its validations are judged, too.")],
+    scorer: Scorers = None,
+    again: Annotated[bool, typer.Option("--again", help="Judge what is judged already, too.")] = False,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Judge a run's stored samples by more scorers than the reward of its recipe."""
+    with open_reader(db) as reader:
+        rows = queries.evaluations(reader, queries.run(reader, run).run.id)
+        judge(reader, db, rows, scorer, again)
+
+
+def judge(
+    reader: Reader, db: str, rows: Sequence[EvaluationRow], scorers: Sequence[str] | None, again: bool = False
+) -> None:
+    """Let scorers judge samples.
+
+    Args:
+        reader: The store.
+        db: Its URL.
+        rows: Whose samples.
+        scorers: Their names; None for those of the published sets, of samples of these.
+        again: Whether those that a scorer has judged are judged again.
+
+    Raises:
+        ConfigError: There is no such scorer, or it needs what is not installed.
+        DataError: Texts of samples are gone.
+    """
+    with Evaluating(StoreConfig(url=db)) as store:
+        for row in rows:
+            for name in scorers if scorers is not None else MATHEMATICS if row.benchmark in _PUBLISHED else ():
+                require("math")
+                count = 0
+                for verdicts in _verdicts(reader, row, name, again):
+                    store.judge(row.id, name, verdicts)
+                    count += len(verdicts.place)
+                if count:
+                    say(f"{row.benchmark}, step {row.step}: {name} has judged {count:,} samples")
+
+
+def _verdicts(reader: Reader, row: EvaluationRow, scorer: str, again: bool) -> Iterable[Verdicts]:
+    """What a scorer says, problem by problem, of those with a sample that it has not judged."""
+    from verl_spo.evaluation.scoring import Sample, score
+
+    problems = {problem.place: problem for problem in queries.evaluation_problems(reader, row.id)}
+    samples = [each for each in queries.evaluation_samples(reader, row.id) if each.finish != "failed"]
+    open_places = {each.place for each in samples if again or scorer not in each.verdicts}
+    chosen = [each for each in samples if each.place in open_places]
+    if gone := sum(each.response is None for each in chosen):
+        raise DataError(
+            f"{row.benchmark}, step {row.step}: the texts of {gone} samples are gone, and {scorer} cannot judge them; "
+            "spo.store.rollout_budget_mb says how much text a run may keep"
+        )
+    asked = [
+        Sample(
+            each.place,
+            each.sample,
+            each.response or "",
+            problems[each.place].ground_truth,
+            problems[each.place].data_source,
+        )
+        for each in chosen
+    ]
+    for judged in score(asked, scorer) if asked else ():
+        yield Verdicts(
+            place=[each.problem for each in judged],
+            sample=[each.number for each in judged],
+            score=[each.score for each in judged],
+            found=[each.found for each in judged],
+            vote=[each.vote for each in judged],
+            failed=[each.failed for each in judged],
+        )

@@ -1,0 +1,114 @@
+"""`verl-spo report`: the table of a run's evaluations, against published figures and another run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from verl_spo.cli.database import DEFAULT_DB, Db
+from verl_spo.cli.extras import require
+from verl_spo.cli.judging import MATHEMATICS
+from verl_spo.cli.terminal import say
+from verl_spo.errors import DataError
+from verl_spo.evaluation.formats import Format
+from verl_spo.store import Reader, open_reader, queries
+from verl_spo.store.evaluations import REWARD
+from verl_spo.store.queries import EvaluationRow
+from verl_spo.store.records import Origin
+
+if TYPE_CHECKING:
+    from verl_spo.evaluation.evaluated import Evaluated
+
+
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or a model as it was evaluated.")],
+    against: Annotated[
+        str | None, typer.Option(help="Another run or model, as RUN or RUN@STEP; the same run's other step as @STEP.")
+    ] = None,
+    step: Annotated[int | None, typer.Option(help="Of the policy; by default the last one evaluated.")] = None,
+    scorer: Annotated[
+        str | None, typer.Option(help="Whose verdicts; by default math_verify's, where it has judged all.")
+    ] = None,
+    validation: Annotated[bool, typer.Option("--validation", help="verl's validations while the run trained.")] = False,
+    to: Annotated[Format, typer.Option(help="Format.")] = Format.MARKDOWN,
+    out: Annotated[Path | None, typer.Option(help="File to write; by default stdout.")] = None,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Write avg@k, maj@k and pass@k of a policy with their intervals, from its stored samples."""
+    require("report")
+    from verl_spo.evaluation.rendering import render
+    from verl_spo.evaluation.report import build
+
+    origin = Origin.VALIDATION if validation else Origin.EVALUATION
+    with open_reader(db) as reader:
+        everything = _rows(reader, run, origin)
+        chosen = _of_step(everything, run, step)
+        judged_by = scorer or _scorer(reader, chosen)
+        alike = [row for row in everything if row.settings == chosen[0].settings]
+        other = None if against is None else _against(reader, run, against, origin, judged_by)
+        evaluated, over_steps = _evaluated(reader, chosen, judged_by), _judged(reader, alike, judged_by)
+        text = render(build(f"{run}, step {chosen[0].step}", evaluated, other, over_steps), to)
+    if out is None:
+        print(text, end="")
+    else:
+        out.write_text(text)
+        say(f"{out}")
+
+
+def _against(reader: Reader, run: str, against: str, origin: Origin, scorer: str) -> tuple[str, list["Evaluated"]]:
+    """The other policy's name and evaluations."""
+    name, _, step = against.rpartition("@") if "@" in against else (against, "", "")
+    name = name or run
+    if step and not step.isdecimal():
+        raise DataError(f"--against {against}: what follows the @ must be a step")
+    rows = _of_step(_rows(reader, name, origin), name, int(step) if step else None)
+    return f"{name}, step {rows[0].step}", _evaluated(reader, rows, scorer)
+
+
+def _rows(reader: Reader, name: str, origin: Origin) -> list[EvaluationRow]:
+    """The evaluations of a run, or of a model of no run."""
+    run = queries.find_run(reader, name)
+    found = queries.evaluations(reader, run.run.id if run else None)
+    rows = [row for row in found if row.origin == origin and row.samples and (run or row.model == name)]
+    if not rows:
+        others = "" if origin is Origin.VALIDATION else f"; `verl-spo evaluate {name}` makes one"
+        raise DataError(f"{name}: has no {origin} in {reader}{others}")
+    return rows
+
+
+def _of_step(rows: Sequence[EvaluationRow], name: str, step: int | None) -> list[EvaluationRow]:
+    """The evaluations of one policy that were sampled alike, the newest of each benchmark."""
+    steps = sorted({row.step for row in rows})
+    wanted = steps[-1] if step is None else step
+    if wanted not in steps:
+        raise DataError(f"{name}, step {wanted}: was not evaluated; steps that were: {', '.join(map(str, steps))}")
+    there = [row for row in rows if row.step == wanted]
+    newest = max(there, key=lambda row: row.started_at)
+    alike = {row.benchmark: row for row in there if row.settings == newest.settings}
+    return list(alike.values())
+
+
+def _scorer(reader: Reader, rows: Sequence[EvaluationRow]) -> str:
+    """The one that everybody means: Math-Verify where it has judged, else the recipe's own reward function."""
+    judged = [queries.evaluation_scorers(reader, row.id) for row in rows]
+    return MATHEMATICS[0] if all(MATHEMATICS[0] in scorers for scorers in judged) else REWARD
+
+
+def _judged(reader: Reader, rows: Sequence[EvaluationRow], scorer: str) -> list["Evaluated"]:
+    """Those of many steps that the scorer has judged."""
+    return _evaluated(reader, [row for row in rows if scorer in queries.evaluation_scorers(reader, row.id)], scorer)
+
+
+def _evaluated(reader: Reader, rows: Sequence[EvaluationRow], scorer: str) -> list["Evaluated"]:
+    from verl_spo.evaluation.evaluated import Evaluated
+    from verl_spo.evaluation.results import results_of
+
+    return [
+        Evaluated(
+            row,
+            queries.evaluation_problems(reader, row.id),
+            results_of(row.benchmark, scorer, row.problems, queries.evaluation_scores(reader, row.id, scorer)),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,246 @@
+"""What an evaluation says of a policy: figures with their intervals, against published ones and against another policy.
+
+Everything is worked out from stored samples; `rendering.py` writes it down.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from verl_spo.evaluation import published
+from verl_spo.evaluation.comparison import Change, Comparison, changes, compare
+from verl_spo.evaluation.evaluated import MEAN, Evaluated, common_samples, figures_of
+from verl_spo.evaluation.intervals import Interval, mean_interval, smallest_difference
+from verl_spo.evaluation.results import Problem
+from verl_spo.evaluation.samples import FloatArray
+
+# Differences of avg@32 between two runs of like models, over problems (intervals.smallest_difference).
+_USUAL_SPREAD = 0.13
+
+
+@dataclass(frozen=True)
+class Line:
+    """A benchmark's figures, or the mean over all of them.
+
+    Attributes:
+        benchmark: Its name, or `MEAN`.
+        problems: How many.
+        figures: By name, such as `avg@32`; 95 % intervals over problems.
+        published: maj@32 of the paper's SPO and GRPO, where it has this benchmark.
+        cut_off: Share of samples that ended at their token limit.
+        failed: Share of samples whose session failed, which count as wrong.
+        length: Mean tokens per answer; NaN of the mean.
+        smallest_difference: Of avg@n between two policies, below which so many problems cannot tell it from 0.
+    """
+
+    benchmark: str
+    problems: int
+    figures: Mapping[str, Interval]
+    published: Mapping[str, float]
+    cut_off: float
+    failed: float
+    length: float
+    smallest_difference: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A figure of the policy of one training step."""
+
+    benchmark: str
+    figure: str
+    step: int
+    value: Interval
+
+
+@dataclass(frozen=True)
+class AnswerLine:
+    """One of the answers to a problem: how many samples gave it, and their mean score; "" is no answer."""
+
+    vote: str
+    samples: int
+    score: float
+
+
+@dataclass(frozen=True)
+class ProblemLine:
+    """A problem with its figures, and its answers, the most frequent first."""
+
+    place: int
+    question: str
+    ground_truth: str
+    figures: Mapping[str, float]
+    answers: Sequence[AnswerLine]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it.
+
+    Attributes:
+        title: Which policy.
+        against: Which other one; None if none.
+        scorer: Who judged.
+        settings: How samples were drawn.
+        lines: A line per benchmark, and one of their mean if there are several.
+        comparisons: With the other policy.
+        won: By benchmark, the problems that this policy answers better than the other, by how much.
+        lost: Likewise worse.
+        curves: Of the run's policies over its steps.
+        problems: By benchmark, every problem with its figures.
+        notes: What a reader must know.
+    """
+
+    title: str
+    against: str | None
+    scorer: str
+    settings: Mapping[str, Any]
+    lines: Sequence[Line]
+    comparisons: Sequence[Comparison]
+    won: Mapping[str, Sequence[Change]]
+    lost: Mapping[str, Sequence[Change]]
+    curves: Sequence[Point]
+    problems: Mapping[str, Sequence[ProblemLine]]
+    notes: Sequence[str]
+
+
+def lines(evaluated: Sequence[Evaluated]) -> list[Line]:
+    """A line per benchmark; with several, also one of their mean."""
+    n = common_samples(evaluated)
+    figures = [figures_of(each.results, n) for each in evaluated]
+    made = [_line(each, of) for each, of in zip(evaluated, figures, strict=True)]
+    if len(made) < 2:
+        return made
+    problems = sum(line.problems for line in made)
+    means = {name: mean_interval([of[name] for of in figures]) for name in figures[0]}
+    names = [line.benchmark for line in made]
+    known = {method: published.mean_of(table, names) for method, table in _PUBLISHED.items()}
+    return [
+        *made,
+        Line(
+            MEAN,
+            problems,
+            means,
+            {method: value for method, value in known.items() if value is not None},
+            cut_off=float(np.mean([line.cut_off for line in made])),
+            failed=float(np.mean([line.failed for line in made])),
+            length=float("nan"),
+            smallest_difference=smallest_difference(problems, _USUAL_SPREAD),
+        ),
+    ]
+
+
+_PUBLISHED = {"SPO": published.SPO, "GRPO": published.GRPO}
+
+
+def _line(evaluated: Evaluated, figures: Mapping[str, FloatArray]) -> Line:
+    results, name = evaluated.results, evaluated.row.benchmark
+    count = sum(problem.scores.size for problem in results.problems)
+    return Line(
+        name,
+        len(results.problems),
+        {figure: mean_interval([values]) for figure, values in figures.items()},
+        {method: table[name] for method, table in _PUBLISHED.items() if name in table},
+        cut_off=results.cut_off / count,
+        failed=results.failed / count,
+        length=results.length,
+        smallest_difference=smallest_difference(max(len(results.problems), 2), _USUAL_SPREAD),
+    )
+
+
+def problem_lines(evaluated: Evaluated) -> list[ProblemLine]:
+    """Every problem of a benchmark, the hardest first."""
+    figures = figures_of(evaluated.results, evaluated.results.samples)
+    made = [
+        ProblemLine(
+            row.place,
+            row.question,
+            row.ground_truth,
+            {name: float(values[row.place]) for name, values in figures.items()},
+            _answers(evaluated.results.problems[row.place]),
+        )
+        for row in evaluated.problems
+    ]
+    return sorted(made, key=lambda line: (next(iter(line.figures.values())), line.place))
+
+
+def _answers(problem: Problem) -> list[AnswerLine]:
+    counted = Counter(problem.answers)
+    score = {vote: problem.scores[[each == vote for each in problem.answers]].mean() for vote in counted}
+    return [AnswerLine(vote, count, float(score[vote])) for vote, count in counted.most_common()]
+
+
+def points(evaluated: Sequence[Evaluated]) -> list[Point]:
+    """avg@n and maj@n of evaluations of several steps, in the order of the steps."""
+    made = []
+    for each in sorted(evaluated, key=lambda each: (each.row.benchmark, each.row.step)):
+        figures = figures_of(each.results, each.results.samples)
+        made += [
+            Point(each.row.benchmark, name, each.row.step, mean_interval([figures[name]])) for name in [*figures][:2]
+        ]
+    return made
+
+
+def build(
+    title: str,
+    evaluated: Sequence[Evaluated],
+    against: tuple[str, Sequence[Evaluated]] | None = None,
+    over_steps: Sequence[Evaluated] = (),
+) -> Report:
+    """Put a report together.
+
+    Args:
+        title: Which policy.
+        evaluated: On at least one benchmark, all by one scorer and sampled alike.
+        against: Another policy's name, and its evaluations.
+        over_steps: Evaluations of the same run at all its steps.
+
+    Raises:
+        DataError: The two policies were not evaluated on the same problems.
+    """
+    won, lost = changes(evaluated, against[1]) if against else ({}, {})
+    made = lines(evaluated)
+    compared = compare(evaluated, against[1]) if against else []
+    return Report(
+        title=title,
+        against=against[0] if against else None,
+        scorer=evaluated[0].results.scorer,
+        settings=evaluated[0].row.settings,
+        lines=made,
+        comparisons=compared,
+        won=won,
+        lost=lost,
+        curves=points(over_steps) if len({each.row.step for each in over_steps}) > 1 else [],
+        problems={each.row.benchmark: problem_lines(each) for each in evaluated},
+        notes=_notes(evaluated, made, compared),
+    )
+
+
+def _notes(evaluated: Sequence[Evaluated], made: Sequence[Line], compared: Sequence[Comparison]) -> list[str]:
+    n = common_samples(evaluated)
+    last, figure = made[-1], f"avg@{n}"
+    error = 100 * last.figures[figure].standard_error
+    notes = [
+        f"avg@{n} is the mean score; pass@{n} is the chance that one of {n} samples passes, pass^{n} that all do. "
+        f"maj@{n} is what the most frequent answer scores, drawn without replacement, ties by their mean.",
+        f"verl_maj@{n} is verl's own maj@{n}, a bootstrap with replacement. Published figures are almost surely this "
+        "one: hold it against them.",
+        f"{last.problems} problems: {figure} has a standard error of {error:.1f} points, and two policies must differ "
+        f"by about {100 * last.smallest_difference:.1f} points of avg@32 to be told apart. The published gain of SPO "
+        "over GRPO, from one run each, is 3.4 points of maj@32.",
+        "Intervals are over problems: another training run of the same recipe differs by more than they say.",
+    ]
+    for each in evaluated:
+        if not each.row.complete:
+            wanted = each.row.wanted * each.row.problems
+            notes.append(f"{each.row.benchmark}: {each.row.samples} of {wanted} samples are there.")
+    for difference in compared:
+        if difference.benchmark == last.benchmark and difference.figure == figure:
+            told = "can" if difference.p < 0.05 else "cannot"
+            notes.append(
+                f"Of {figure} ({difference.benchmark}), the two policies {told} be told apart (p = {difference.p:.3f})."
+            )
+    return notes
