@@ -39,6 +39,9 @@ def evaluate(
     top_p: Annotated[float, typer.Option(help="In (0, 1].")] = 0.95,
     top_k: Annotated[int, typer.Option(help="-1: all tokens.")] = 20,
     max_response_length: Annotated[int | None, typer.Option(help="Tokens; by default the recipe's.")] = None,
+    as_trained: Annotated[
+        bool, typer.Option("--as-trained", help="Temperature, top-p and top-k of the recipe's training.")
+    ] = False,
     step: Annotated[
         int | None, typer.Option(help="Of a run's checkpoint; by default the latest one, 0 is its start.")
     ] = None,
@@ -55,21 +58,24 @@ def evaluate(
     goes on, and more --samples add to it.
     """
     require("verl")
-    from verl_spo.launching.evaluation import Sampling, find, prepare, results
+    from verl_spo.launching.evaluation import Sampling, find, is_complete, prepare, results
     from verl_spo.launching.log import NAME as LOG_NAME
 
-    sampling = Sampling(samples, temperature, top_p, top_k, max_response_length)
+    sampling = Sampling(samples, temperature, top_p, top_k, max_response_length, as_trained)
     files = [_file(name, data) for name in benchmark.split(",")]
     with writing(db, make=True):
         pass
     with open_reader(db) as reader:
         policy = find(target, step, reader, is_model=recipe is not None)
         prepared = prepare(policy, files, sampling, db, recipe, context.args)
-        say(f"evaluating {policy.name}, step {policy.step}; verl's output: {prepared.folder / LOG_NAME}")
-        with _progress(lambda: results(reader, policy, prepared), samples):
-            ended = prepared.run()
-        if status := told(ended):
-            raise typer.Exit(status)
+        if is_complete(results(reader, policy, prepared), prepared):
+            say(f"{policy.name}, step {policy.step}: all samples are there")
+        else:
+            say(f"evaluating {policy.name}, step {policy.step}; verl's output: {prepared.folder / LOG_NAME}")
+            with _progress(lambda: results(reader, policy, prepared), samples):
+                ended = prepared.run()
+            if status := told(ended):
+                raise typer.Exit(status)
         judge(reader, db, results(reader, policy, prepared), scorer)
         say(f"the table: verl-spo report {policy.run.run.name if policy.run else policy.name}")
 

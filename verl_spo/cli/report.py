@@ -30,6 +30,9 @@ def report(
     scorer: Annotated[
         str | None, typer.Option(help="Whose verdicts; by default math_verify's, where it has judged all.")
     ] = None,
+    seed: Annotated[
+        list[str] | None, typer.Option(help="Another run of the same recipe with another seed; may be repeated.")
+    ] = None,
     validation: Annotated[bool, typer.Option("--validation", help="verl's validations while the run trained.")] = False,
     to: Annotated[Format, typer.Option(help="Format.")] = Format.MARKDOWN,
     out: Annotated[Path | None, typer.Option(help="File to write; by default stdout.")] = None,
@@ -48,7 +51,10 @@ def report(
         alike = [row for row in everything if row.settings == chosen[0].settings]
         other = None if against is None else _against(reader, run, against, origin, judged_by)
         evaluated, over_steps = _evaluated(reader, chosen, judged_by), _judged(reader, alike, judged_by)
-        text = render(build(f"{run}, step {chosen[0].step}", evaluated, other, over_steps), to)
+        seeds = [
+            _evaluated(reader, _of_step(_rows(reader, each, origin), each, step), judged_by) for each in seed or ()
+        ]
+        text = render(build(f"{run}, step {chosen[0].step}", evaluated, other, over_steps, seeds), to)
     if out is None:
         print(text, end="")
     else:

@@ -13,7 +13,7 @@ import numpy as np
 from verl_spo.evaluation import published
 from verl_spo.evaluation.comparison import Change, Comparison, changes, compare
 from verl_spo.evaluation.evaluated import MEAN, Evaluated, common_samples, figures_of
-from verl_spo.evaluation.intervals import Interval, mean_interval, smallest_difference
+from verl_spo.evaluation.intervals import Interval, mean_interval, seeds_interval, smallest_difference
 from verl_spo.evaluation.results import Problem
 from verl_spo.evaluation.samples import FloatArray
 
@@ -57,6 +57,16 @@ class Point:
 
 
 @dataclass(frozen=True)
+class SeedLine:
+    """A figure over training runs that differ by their seed: mean and 95 % interval over runs, of the same problems."""
+
+    benchmark: str
+    figure: str
+    runs: int
+    value: Interval
+
+
+@dataclass(frozen=True)
 class AnswerLine:
     """One of the answers to a problem: how many samples gave it, and their mean score; "" is no answer."""
 
@@ -89,6 +99,7 @@ class Report:
         comparisons: With the other policy.
         won: By benchmark, the problems that this policy answers better than the other, by how much.
         lost: Likewise worse.
+        seeds: Over this run and others of the same recipe; empty if there are none.
         curves: Of the run's policies over its steps.
         problems: By benchmark, every problem with its figures.
         notes: What a reader must know.
@@ -102,6 +113,7 @@ class Report:
     comparisons: Sequence[Comparison]
     won: Mapping[str, Sequence[Change]]
     lost: Mapping[str, Sequence[Change]]
+    seeds: Sequence[SeedLine]
     curves: Sequence[Point]
     problems: Mapping[str, Sequence[ProblemLine]]
     notes: Sequence[str]
@@ -184,11 +196,34 @@ def points(evaluated: Sequence[Evaluated]) -> list[Point]:
     return made
 
 
+def over_seeds(runs: Sequence[Sequence[Evaluated]]) -> list[SeedLine]:
+    """Figures over runs of one recipe, of the benchmarks that all of them have; with several, also of their mean."""
+    by_name = [{each.row.benchmark: each for each in run} for run in runs]
+    names = [name for name in by_name[0] if all(name in run for run in by_name)]
+    n = min(map(common_samples, runs))
+    of_run = [{name: _means(run[name], n) for name in names} for run in by_name]
+    if len(names) > 1:
+        for means in of_run:
+            means[MEAN] = {
+                figure: float(np.mean([means[name][figure] for name in names])) for figure in means[names[0]]
+            }
+    return [
+        SeedLine(name, figure, len(runs), seeds_interval([means[name][figure] for means in of_run]))
+        for name in of_run[0]
+        for figure in of_run[0][name]
+    ]
+
+
+def _means(evaluated: Evaluated, n: int) -> dict[str, float]:
+    return {figure: float(values.mean()) for figure, values in figures_of(evaluated.results, n).items()}
+
+
 def build(
     title: str,
     evaluated: Sequence[Evaluated],
     against: tuple[str, Sequence[Evaluated]] | None = None,
     over_steps: Sequence[Evaluated] = (),
+    other_seeds: Sequence[Sequence[Evaluated]] = (),
 ) -> Report:
     """Put a report together.
 
@@ -197,6 +232,7 @@ def build(
         evaluated: On at least one benchmark, all by one scorer and sampled alike.
         against: Another policy's name, and its evaluations.
         over_steps: Evaluations of the same run at all its steps.
+        other_seeds: Those of other runs of the same recipe, each on the same benchmarks.
 
     Raises:
         DataError: The two policies were not evaluated on the same problems.
@@ -213,6 +249,7 @@ def build(
         comparisons=compared,
         won=won,
         lost=lost,
+        seeds=over_seeds([evaluated, *other_seeds]) if other_seeds else [],
         curves=points(over_steps) if len({each.row.step for each in over_steps}) > 1 else [],
         problems={each.row.benchmark: problem_lines(each) for each in evaluated},
         notes=_notes(evaluated, made, compared),

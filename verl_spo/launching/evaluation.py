@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ from verl_spo.launching import compose, launch
 from verl_spo.launching.launch import Launch
 from verl_spo.launching.recipes import override
 from verl_spo.store import Reader, queries
+from verl_spo.store.evaluations import digest_of_problems
 from verl_spo.store.queries import EvaluationRow, RunDetail
 from verl_spo.store.records import Origin
 from verl_spo.training import checkpoint, verl_options
 from verl_spo.training.agent_loop_names import SEEDED, VERLS
 from verl_spo.training.launcher import EVALUATES
+from verl_spo.training.preflight.data import tables
+from verl_spo.training.prompts.identity import Fields, prompt_of
 
 _STEP = "global_step_"
 
@@ -54,6 +57,7 @@ class Sampling:
         top_p: In (0, 1].
         top_k: At least 1; -1 for all tokens.
         max_response_length: Tokens; None for the recipe's.
+        as_trained: Temperature, top-p and top-k of the recipe's training in place of these.
     """
 
     samples: int = 32
@@ -61,6 +65,7 @@ class Sampling:
     top_p: float = 0.95
     top_k: int = 20
     max_response_length: int | None = None
+    as_trained: bool = False
 
     def __post_init__(self) -> None:
         wrong = {
@@ -70,9 +75,9 @@ class Sampling:
             "top_k": self.top_k < 1 and self.top_k != -1,
             "max_response_length": self.max_response_length is not None and self.max_response_length < 1,
         }
-        for option in fields(self):
-            if wrong[option.name]:
-                name, value = option.name.replace("_", "-"), getattr(self, option.name)
+        for option, is_wrong in wrong.items():
+            if is_wrong:
+                name, value = option.replace("_", "-"), getattr(self, option)
                 raise ConfigError(f"--{name} {value}: out of range; `verl-spo evaluate --help` says what it may be")
 
 
@@ -168,6 +173,21 @@ def results(reader: Reader, policy: Policy, prepared: Launch) -> list[Evaluation
     ]
 
 
+def is_complete(rows: Sequence[EvaluationRow], prepared: Launch) -> bool:
+    """Whether evaluations have all samples that a prepared one asks for, of the very problems in its files.
+
+    Where a problem has media, which verl puts into its messages, this cannot be told without verl: then it is not.
+    """
+    digests: dict[str, dict[bytes, None]] = {}
+    for _, table in tables(prepared.config, "val_files"):
+        for number, row in enumerate(table.to_table().to_pylist()):
+            prompt = prompt_of(row, Fields.of(prepared.config.data, None), number)
+            digests.setdefault(prompt.data_source, {})[prompt.digest] = None
+    samples = verl_options.evaluation_config(prepared.config).samples
+    there = {row.problems_digest for row in rows if row.samples >= samples * row.problems}
+    return all(digest_of_problems(each) in there for each in digests.values())
+
+
 def _folder(policy: Policy) -> Path:
     """For the log and the recorded configuration."""
     if policy.checkpoint is not None:
@@ -197,7 +217,8 @@ def _overrides(
     config: DictConfig,
 ) -> list[str]:
     """What makes a configuration that trains one that answers benchmarks."""
-    rollout, agent = "actor_rollout_ref.rollout", config.actor_rollout_ref.rollout.agent
+    rollout, trained = "actor_rollout_ref.rollout", config.actor_rollout_ref.rollout
+    drawn = trained if sampling.as_trained else sampling
     given: dict[str, Any] = {
         "trainer.v1.trainer_mode": EVALUATES,
         "trainer.default_local_dir": str(folder),
@@ -216,12 +237,12 @@ def _overrides(
         "actor_rollout_ref.hybrid_engine": True,
         f"{rollout}.nnodes": 0,
         f"{rollout}.val_kwargs.n": 1,
-        f"{rollout}.val_kwargs.do_sample": sampling.temperature > 0,
-        f"{rollout}.val_kwargs.temperature": sampling.temperature,
-        f"{rollout}.val_kwargs.top_p": sampling.top_p,
-        f"{rollout}.val_kwargs.top_k": sampling.top_k,
+        f"{rollout}.val_kwargs.do_sample": drawn.temperature > 0,
+        f"{rollout}.val_kwargs.temperature": drawn.temperature,
+        f"{rollout}.val_kwargs.top_p": drawn.top_p,
+        f"{rollout}.val_kwargs.top_k": drawn.top_k,
     }
-    if agent.default_agent_loop == VERLS:
+    if trained.agent.default_agent_loop == VERLS:
         given[f"{rollout}.agent.default_agent_loop"] = SEEDED
     if policy.model is not None:
         given["actor_rollout_ref.model.path"] = policy.model

@@ -2,7 +2,7 @@
 
 import json
 import time as clock_of_day
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -36,7 +36,7 @@ def begin(connection: Connection, info: EvaluationInfo, run_id: int | None = Non
         Its id.
     """
     ids = prompts.register_in(connection, info.problems)
-    problems = blake2b(b"".join(problem.digest for problem in info.problems), digest_size=_DIGEST_BYTES).digest()
+    problems = digest_of_problems(problem.digest for problem in info.problems)
     digest = _identity(info, problems, _uid_of(connection, run_id), attempt)
     mine = Evaluation.run_id.is_not_distinct_from(run_id)
     known = select(Evaluation.id).where(mine, Evaluation.digest == digest)
@@ -65,6 +65,11 @@ def begin(connection: Connection, info: EvaluationInfo, run_id: int | None = Non
     ]
     connection.execute(insert(EvaluationProblem), places)
     return evaluation
+
+
+def digest_of_problems(digests: Iterable[bytes]) -> bytes:
+    """Identity of a benchmark, by those of its problems in order."""
+    return blake2b(b"".join(digests), digest_size=_DIGEST_BYTES).digest()
 
 
 def add_samples(connection: Connection, evaluation: int, samples: Samples, time: float, budget: int) -> None:

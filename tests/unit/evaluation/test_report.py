@@ -73,6 +73,19 @@ def test_a_curve_takes_several_steps(full: Report) -> None:
     assert build("demo/spo", [evaluated(SOME)], over_steps=[evaluated(SOME)]).curves == []
 
 
+def test_runs_of_other_seeds_are_put_together_apart(full: Report) -> None:
+    both = [evaluated(MORE), evaluated(SOME, "brumo_2025")]
+    other = [evaluated(SOME), evaluated(SOME, "brumo_2025")]
+    report = build("demo/spo", both, other_seeds=[other])
+    found = {(each.benchmark, each.figure): each for each in report.seeds}
+    assert found["aime_2024", "avg@2"].value.mean == pytest.approx((0.5 + 0.375) / 2)
+    assert found["brumo_2025", "avg@2"].value.low == found["brumo_2025", "avg@2"].value.high == 0.375
+    assert found[MEAN, "avg@2"].runs == 2
+    for to in (Format.MARKDOWN, Format.HTML):
+        assert "Over 2 training runs" in render(report, to)
+        assert "training runs" not in render(full, to)
+
+
 def test_markdown_has_the_tables(full: Report) -> None:
     text = render(full, Format.MARKDOWN)
     assert text.startswith(r"# demo/spo, step 20 against demo/spo, step 10")

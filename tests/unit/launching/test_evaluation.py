@@ -5,17 +5,20 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from tests.support.configured import configure, make_files
-from tests.support.stores import Training, evaluated, info, start, trained
+from tests.support.configured import configure, make_files, row
+from tests.support.stores import Training, evaluated, info, samples, start, trained
+from verl_spo.config import StoreConfig
 from verl_spo.errors import CheckpointError, ConfigError, DataError, StoreError
 from verl_spo.launching import evaluation
 from verl_spo.launching.evaluation import Policy, Sampling
 from verl_spo.launching.launch import evaluates, is_spo
 from verl_spo.store import open_reader
-from verl_spo.store.records import Origin
+from verl_spo.store.evaluating import Evaluating
+from verl_spo.store.records import EvaluationInfo, Origin, PromptRecord
 from verl_spo.store.runs.status import Status
 from verl_spo.training import verl_options
 from verl_spo.training.agent_loop_names import SEEDED
+from verl_spo.training.prompts.identity import Fields, prompt_of
 
 
 @pytest.fixture
@@ -103,6 +106,14 @@ def test_a_run_is_loaded_as_it_was_trained_and_sampled_as_asked(db: str, folder:
 
 
 @pytest.mark.slow
+def test_a_policy_may_be_sampled_as_it_was_trained(db: str, folder: Path) -> None:
+    file = folder / "data" / "validation.parquet"
+    launch = evaluation.prepare(find(db, "demo/spo"), [file], Sampling(as_trained=True), db, None, [])
+    chosen = launch.config.actor_rollout_ref.rollout.val_kwargs
+    assert (chosen.temperature, chosen.top_p, chosen.top_k) == (1.0, 1, -1)
+
+
+@pytest.mark.slow
 def test_a_missing_benchmark_or_model_is_found_before_the_start(db: str, folder: Path) -> None:
     policy = find(db, "demo/spo")
     with pytest.raises(DataError, match=r"data.val_files=.*aime24.parquet: no such file"):
@@ -120,3 +131,24 @@ def test_results_are_those_of_the_same_policy_and_sampling(db: str, folder: Path
         writer.evaluate(evaluated(4, origin=Origin.EVALUATION, settings=verl_options.sampling(prepared.config)))
         writer.close(Status.FINISHED)
         assert evaluation.results(reader, policy, prepared) == []
+
+
+@pytest.mark.slow
+def test_what_is_complete_need_not_be_started(db: str, folder: Path) -> None:
+    file = folder / "data" / "validation.parquet"
+    with open_reader(db) as reader:
+        policy = evaluation.find("demo/spo", None, reader, False)
+        prepared = evaluation.prepare(policy, [file], Sampling(samples=4), db, None, [])
+        settings, asked = verl_options.sampling(prepared.config), verl_options.evaluation_config(prepared.config)
+        rows = [row(), row("1+2", "3")]
+        problems = [prompt_of(each, Fields(), 0) for each in rows]
+        records = [PromptRecord(each.digest, each.data_source, each.messages, each.truth_text) for each in problems]
+        done = EvaluationInfo("arithmetic", records, 4, 4, asked.model, Origin.EVALUATION, settings)
+        with Evaluating(StoreConfig(url=db), "demo/spo", 2) as store:
+            number = store.begin(done)
+            store.add(number, samples(done, [0, 1, 2]))
+            assert not evaluation.is_complete(evaluation.results(reader, policy, prepared), prepared)
+            store.add(number, samples(done))
+        assert evaluation.is_complete(evaluation.results(reader, policy, prepared), prepared)
+        more = evaluation.prepare(policy, [file], Sampling(samples=5), db, None, [])
+        assert not evaluation.is_complete(evaluation.results(reader, policy, more), more)

@@ -1,0 +1,119 @@
+"""`verl-spo evaluate` on real verl and real vLLM: runs, checkpoints and models, interrupted and resumed."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support import small
+from tests.support.killing import kill_when
+from verl_spo.launching.processes import orphans, segments
+from verl_spo.store import open_reader, queries
+from verl_spo.store.evaluations import REWARD
+from verl_spo.store.queries import EvaluationRow, Scores
+from verl_spo.store.records import Finish, Origin
+
+pytestmark = pytest.mark.verl
+
+PROBLEMS = 16
+STEPS = ("trainer.total_training_steps=2", "trainer.save_freq=2", "trainer.test_freq=2")
+
+
+def command(run_dir: Path, target: str | Path, *options: str) -> list[str]:
+    given = ["--benchmark", str(run_dir / "data" / "validation.parquet"), "--db", f"sqlite:///{run_dir}/verl_spo.db"]
+    return [sys.executable, "-m", "verl_spo", "evaluate", str(target), *given, *options]
+
+
+def evaluate(run_dir: Path, target: str | Path, *options: str) -> str:
+    """Evaluate to the end; nothing of it may stay behind."""
+    before = segments()
+    done = subprocess.run(command(run_dir, target, *options), text=True, capture_output=True, cwd=run_dir, timeout=400)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert not orphans(segments() - before)
+    return done.stdout
+
+
+def found(run_dir: Path, run: str | None, origin: Origin) -> list[tuple[EvaluationRow, Scores]]:
+    """A run's evaluations with their samples, or those of models of no run."""
+    with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
+        rows = queries.evaluations(reader, None if run is None else queries.run(reader, run).run.id)
+        return [(row, queries.evaluation_scores(reader, row.id, REWARD)) for row in rows if row.origin == origin]
+
+
+def samples_there(run_dir: Path) -> int:
+    return sum(row.samples for row, _ in found(run_dir, "arithmetic/spo", Origin.EVALUATION))
+
+
+def texts(run_dir: Path, evaluation: EvaluationRow) -> list[tuple[int, int, int, str | None]]:
+    """Every sample's place, number, seed and response."""
+    with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
+        samples = queries.evaluation_samples(reader, evaluation.id)
+    return [(each.place, each.sample, each.seed, each.response) for each in samples]
+
+
+def test_a_run_is_validated_and_evaluated_sample_by_sample(run_dir: Path, train: Callable[..., int]) -> None:
+    train("spo", *STEPS, "actor_rollout_ref.rollout.val_kwargs.n=2", "trainer.val_before_train=True")
+    (before, _), (after, scores) = found(run_dir, "arithmetic/spo", Origin.VALIDATION)
+    assert (before.step, after.step, after.wanted, after.samples) == (0, 2, 2, 2 * PROBLEMS)
+    assert before.problems_digest == after.problems_digest
+    with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
+        run = queries.run(reader, "arithmetic/spo").run
+        (series,) = queries.metric_series(reader, [run.id], ["val-core/arithmetic/acc/mean@2"]).series
+    # What verl reports is the mean of what was kept.
+    assert series.values[-1] == pytest.approx(scores.score.mean())
+    assert set(scores.finish) == {Finish.STOP}
+
+    said = evaluate(run_dir, "arithmetic/spo", "--samples", "3", "--temperature", "1", "--top-p", "1", "--top-k", "-1")
+    assert "verl-spo report arithmetic/spo" in said
+    ((row, drawn),) = found(run_dir, "arithmetic/spo", Origin.EVALUATION)
+    assert (row.step, row.wanted, row.samples) == (2, 3, 3 * PROBLEMS)
+    assert row.settings["temperature"] == 1
+    assert 0 < drawn.score.mean() < 1
+    # The same weights, the same chances: validation asked for two sessions of a row, this for three rows.
+    kept = texts(run_dir, row)
+    assert len({seed for _, _, seed, _ in kept}) == 3 * PROBLEMS
+    first = {place: (seed, text) for place, number, seed, text in kept if number == 0}
+    assert first == {place: (seed, text) for place, number, seed, text in texts(run_dir, after) if number == 0}
+    assert evaluate(run_dir, "arithmetic/spo", "--samples", "3", "--temperature", "1", "--top-p", "1", "--top-k", "-1")
+    assert texts(run_dir, row) == kept
+    report = [sys.executable, "-m", "verl_spo", "report", "arithmetic/spo", "--db", f"sqlite:///{run_dir}/verl_spo.db"]
+    written = subprocess.run([*report, "--to", "html"], text=True, capture_output=True, check=True).stdout
+    assert "avg@3" in written
+
+
+@pytest.mark.long
+def test_an_evaluation_that_is_killed_goes_on_without_a_sample_lost_or_doubled(
+    run_dir: Path, train: Callable[..., int]
+) -> None:
+    train("spo", *STEPS)
+    options = ("--samples", "64", "++evaluation.in_flight=16")
+    with (run_dir / "evaluate.log").open("w") as log:
+        process = subprocess.Popen(command(run_dir, "arithmetic/spo", *options), stdout=log, stderr=log, cwd=run_dir)
+    kill_when(lambda folder: samples_there(folder) > 100, process, run_dir, run_dir / "evaluate.log")
+    there = samples_there(run_dir)
+    assert 100 < there < 64 * PROBLEMS
+    ((row, _),) = found(run_dir, "arithmetic/spo", Origin.EVALUATION)
+    before = set(texts(run_dir, row))
+    evaluate(run_dir, "arithmetic/spo", *options)
+    after = texts(run_dir, row)
+    assert before < set(after)
+    assert len(after) == 64 * PROBLEMS == len({(place, number) for place, number, _, _ in after})
+    # A whole one, elsewhere, gives the same answers.
+    evaluate(run_dir, run_dir / "checkpoints" / "spo" / "global_step_2", "--samples", "64", "--recipe", small.RECIPE)
+
+
+@pytest.mark.long
+def test_a_megatron_checkpoint_and_a_model_are_evaluated(run_dir: Path, train: Callable[..., int]) -> None:
+    train("tp2", *STEPS, recipe="cpu/arithmetic_spo_megatron_tp2")
+    evaluate(run_dir, "arithmetic/tp2", "--samples", "2")
+    ((row, scores),) = found(run_dir, "arithmetic/tp2", Origin.EVALUATION)
+    assert (row.step, row.samples) == (2, 2 * PROBLEMS)
+    recipe = ("--recipe", small.RECIPE, f"++demo_dir={run_dir}", *small.OVERRIDES)
+    evaluate(run_dir, run_dir / "model", "--samples", "2", *recipe)
+    ((model, others),) = found(run_dir, None, Origin.EVALUATION)
+    assert (model.step, model.model, model.samples) == (0, str(run_dir / "model"), 2 * PROBLEMS)
+    assert 0 < np.mean(others.score) < 1
+    assert scores.score.shape == others.score.shape
