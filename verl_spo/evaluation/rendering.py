@@ -27,7 +27,8 @@ def render(report: Report, to: Format) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"points": points, "interval": interval, "cell": cell, "share": share}
+    filters = (points, interval, bounds, chance, cell, share)
+    environment.filters |= {each.__name__: each for each in filters}
     charts = [_svg(report.curves)] if to is Format.HTML and report.curves else []
     return environment.get_template(f"report.{to}.jinja").render(report=report, charts=charts, nan=math.nan)
 
@@ -41,9 +42,17 @@ def points(value: float, signed: bool = False) -> str:
 
 def interval(value: Interval, signed: bool = False) -> str:
     """A figure with its interval, in points."""
-    if math.isnan(value.low):
-        return points(value.mean, signed)
-    return f"{points(value.mean, signed)} [{points(value.low, signed)}, {points(value.high, signed)}]"
+    return " ".join(filter(None, (points(value.mean, signed), bounds(value, signed))))
+
+
+def bounds(value: Interval, signed: bool = False) -> str:
+    """The interval alone; empty where there is none."""
+    return "" if math.isnan(value.low) else f"[{points(value.low, signed)}, {points(value.high, signed)}]"
+
+
+def chance(p: float) -> str:
+    """A p-value."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def share(value: float) -> str:
@@ -71,7 +80,8 @@ def _svg(curves: Sequence[Point]) -> Markup:
         for each in curves
     ]
     base = alt.Chart(alt.InlineData(_plain(data))).encode(
-        x=alt.X("step:Q", title="training step"), color=alt.Color("benchmark:N", title=None)
+        x=alt.X("step:Q", title="training step"),
+        color=alt.Color("benchmark:N", legend=alt.Legend(title=None, labelLimit=0, symbolOpacity=1)),
     )
     value = alt.Y("low:Q", title=None, axis=alt.Axis(format="%"))
     layers = (

@@ -17,8 +17,9 @@ from verl_spo.evaluation.intervals import Interval, mean_interval, seeds_interva
 from verl_spo.evaluation.results import Problem
 from verl_spo.evaluation.samples import FloatArray
 
-# Differences of avg@32 between two runs of like models, over problems (intervals.smallest_difference).
+# Standard deviations over problems of differences between two runs of like models (docs/intervals.md).
 _USUAL_SPREAD = 0.13
+_USUAL_SPREAD_OF_MAJORITY = 0.27
 
 
 @dataclass(frozen=True)
@@ -260,14 +261,15 @@ def _notes(evaluated: Sequence[Evaluated], made: Sequence[Line], compared: Seque
     n = common_samples(evaluated)
     last, figure = made[-1], f"avg@{n}"
     error = 100 * last.figures[figure].standard_error
+    majority = 100 * smallest_difference(max(last.problems, 2), _USUAL_SPREAD_OF_MAJORITY)
     notes = [
         f"avg@{n} is the mean score; pass@{n} is the chance that one of {n} samples passes, pass^{n} that all do. "
         f"maj@{n} is what the most frequent answer scores, drawn without replacement, ties by their mean.",
         f"verl_maj@{n} is verl's own maj@{n}, a bootstrap with replacement. Published figures are almost surely this "
         "one: hold it against them.",
         f"{last.problems} problems: {figure} has a standard error of {error:.1f} points, and two policies must differ "
-        f"by about {100 * last.smallest_difference:.1f} points of avg@32 to be told apart. The published gain of SPO "
-        "over GRPO, from one run each, is 3.4 points of maj@32.",
+        f"by about {100 * last.smallest_difference:.1f} points of avg@32, or {majority:.1f} of maj@32, to be told "
+        "apart. The published gain of SPO over GRPO, from one run each, is 3.4 points of maj@32 over five sets.",
         "Intervals are over problems: another training run of the same recipe differs by more than they say.",
     ]
     for each in evaluated:
@@ -278,6 +280,6 @@ def _notes(evaluated: Sequence[Evaluated], made: Sequence[Line], compared: Seque
         if difference.benchmark == last.benchmark and difference.figure == figure:
             told = "can" if difference.p < 0.05 else "cannot"
             notes.append(
-                f"Of {figure} ({difference.benchmark}), the two policies {told} be told apart (p = {difference.p:.3f})."
+                f"Of {figure} ({difference.benchmark}), the two policies {told} be told apart (p = {difference.p:.2g})."
             )
     return notes
