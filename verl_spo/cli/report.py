@@ -1,6 +1,7 @@
 """`verl-spo report`: the table of a run's evaluations, against published figures and another run."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,9 @@ def report(
     seed: Annotated[
         list[str] | None, typer.Option(help="Another run of the same recipe with another seed; may be repeated.")
     ] = None,
+    k: Annotated[
+        int | None, typer.Option(min=1, help="Samples that figures are of; by default all that every problem has.")
+    ] = None,
     validation: Annotated[bool, typer.Option("--validation", help="verl's validations while the run trained.")] = False,
     to: Annotated[Format, typer.Option(help="Format.")] = Format.MARKDOWN,
     out: Annotated[Path | None, typer.Option(help="File to write; by default stdout.")] = None,
@@ -50,11 +54,12 @@ def report(
         judged_by = scorer or _scorer(reader, chosen)
         alike = [row for row in everything if row.settings == chosen[0].settings]
         other = None if against is None else _against(reader, run, against, origin, judged_by)
-        evaluated, over_steps = _evaluated(reader, chosen, judged_by), _judged(reader, alike, judged_by)
+        evaluated = [replace(each, doubts=_doubts(reader, each)) for each in _evaluated(reader, chosen, judged_by)]
+        over_steps = _judged(reader, alike, judged_by)
         seeds = [
             _evaluated(reader, _of_step(_rows(reader, each, origin), each, step), judged_by) for each in seed or ()
         ]
-        text = render(build(f"{run}, step {chosen[0].step}", evaluated, other, over_steps, seeds), to)
+        text = render(build(f"{run}, step {chosen[0].step}", evaluated, other, over_steps, seeds, k), to)
     if out is None:
         print(text, end="")
     else:
@@ -104,6 +109,23 @@ def _scorer(reader: Reader, rows: Sequence[EvaluationRow]) -> str:
 def _judged(reader: Reader, rows: Sequence[EvaluationRow], scorer: str) -> list["Evaluated"]:
     """Those of many steps that the scorer has judged."""
     return _evaluated(reader, [row for row in rows if scorer in queries.evaluation_scorers(reader, row.id)], scorer)
+
+
+def _doubts(reader: Reader, evaluated: "Evaluated") -> dict[str, int]:
+    """What a reader should look at, where texts were kept."""
+    from verl_spo.evaluation.doubts import counts, doubts
+
+    truths = {problem.place: problem.ground_truth for problem in evaluated.problems}
+    samples = queries.evaluation_samples(reader, evaluated.row.id)
+    found = [
+        doubts(
+            each.response, truths[each.place], each.finish, {name: said.score for name, said in each.verdicts.items()}
+        )
+        for each in samples
+        if each.response is not None
+    ]
+    judged_by_reference = any("reference" in each.verdicts for each in samples)
+    return {name: count for name, count in counts(found).items() if name != "thoughts" or judged_by_reference}
 
 
 def _evaluated(reader: Reader, rows: Sequence[EvaluationRow], scorer: str) -> list["Evaluated"]:

@@ -36,14 +36,14 @@ class Change:
     after: float
 
 
-def compare(after: Sequence[Evaluated], before: Sequence[Evaluated]) -> list[Comparison]:
-    """Two policies on the benchmarks that both have, figure by figure.
+def compare(after: Sequence[Evaluated], before: Sequence[Evaluated], k: int | None = None) -> list[Comparison]:
+    """Two policies on the benchmarks that both have, figure by figure, of k samples or as many as all problems have.
 
     Raises:
         DataError: They have none in common, or the problems or ground truths of one differ.
     """
     pairs = _paired(after, before)
-    n = common_samples(each for pair in pairs.values() for each in pair)
+    n = k or common_samples(each for pair in pairs.values() for each in pair)
     made: list[Comparison] = []
     both: dict[str, list[tuple[FloatArray, FloatArray]]] = {}
     for name, (now, then) in pairs.items():

@@ -1,7 +1,7 @@
 """A policy's evaluation on one benchmark, as one scorer sees it, and its figures."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from verl_spo.evaluation.results import Results
 from verl_spo.evaluation.samples import FloatArray
@@ -13,11 +13,12 @@ MEAN = "mean of sets"
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A policy's evaluation on one benchmark, as one scorer sees it."""
+    """A policy's evaluation on one benchmark, as one scorer sees it; `doubts` counts samples by `doubts.Doubt`."""
 
     row: EvaluationRow
     problems: Sequence[ProblemRow]
     results: Results
+    doubts: Mapping[str, int] = field(default_factory=dict)
 
 
 def common_samples(evaluated: Iterable[Evaluated]) -> int:
@@ -26,7 +27,11 @@ def common_samples(evaluated: Iterable[Evaluated]) -> int:
 
 
 def figures_of(results: Results, n: int) -> dict[str, FloatArray]:
-    """The figures of a report, (problems,) each, of n samples per problem; avg@n comes first, maj@n second."""
+    """The figures of a report, (problems,) each, of n samples per problem; avg@n comes first, maj@n second.
+
+    Raises:
+        ConfigError: A problem has fewer samples.
+    """
     return {
         f"avg@{n}": results.average(),
         f"maj@{n}": results.majority_at(n),

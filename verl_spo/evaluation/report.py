@@ -120,9 +120,8 @@ class Report:
     notes: Sequence[str]
 
 
-def lines(evaluated: Sequence[Evaluated]) -> list[Line]:
-    """A line per benchmark; with several, also one of their mean."""
-    n = common_samples(evaluated)
+def lines(evaluated: Sequence[Evaluated], n: int) -> list[Line]:
+    """A line per benchmark, of n samples per problem; with several, also one of their mean."""
     figures = [figures_of(each.results, n) for each in evaluated]
     made = [_line(each, of) for each, of in zip(evaluated, figures, strict=True)]
     if len(made) < 2:
@@ -225,6 +224,7 @@ def build(
     against: tuple[str, Sequence[Evaluated]] | None = None,
     over_steps: Sequence[Evaluated] = (),
     other_seeds: Sequence[Sequence[Evaluated]] = (),
+    k: int | None = None,
 ) -> Report:
     """Put a report together.
 
@@ -234,13 +234,15 @@ def build(
         against: Another policy's name, and its evaluations.
         over_steps: Evaluations of the same run at all its steps.
         other_seeds: Those of other runs of the same recipe, each on the same benchmarks.
+        k: Samples that figures are of; by default as many as every problem has.
 
     Raises:
+        ConfigError: A problem has fewer than k samples.
         DataError: The two policies were not evaluated on the same problems.
     """
     won, lost = changes(evaluated, against[1]) if against else ({}, {})
-    made = lines(evaluated)
-    compared = compare(evaluated, against[1]) if against else []
+    made = lines(evaluated, k or common_samples(evaluated))
+    compared = compare(evaluated, against[1], k) if against else []
     return Report(
         title=title,
         against=against[0] if against else None,
@@ -258,8 +260,8 @@ def build(
 
 
 def _notes(evaluated: Sequence[Evaluated], made: Sequence[Line], compared: Sequence[Comparison]) -> list[str]:
-    n = common_samples(evaluated)
-    last, figure = made[-1], f"avg@{n}"
+    last, figure = made[-1], next(iter(made[-1].figures))
+    n = figure.removeprefix("avg@")
     error = 100 * last.figures[figure].standard_error
     majority = 100 * smallest_difference(max(last.problems, 2), _USUAL_SPREAD_OF_MAJORITY)
     notes = [
@@ -273,13 +275,35 @@ def _notes(evaluated: Sequence[Evaluated], made: Sequence[Line], compared: Seque
         "Intervals are over problems: another training run of the same recipe differs by more than they say.",
     ]
     for each in evaluated:
-        if not each.row.complete:
-            wanted = each.row.wanted * each.row.problems
-            notes.append(f"{each.row.benchmark}: {each.row.samples} of {wanted} samples are there.")
+        notes += _notes_of(each)
     for difference in compared:
         if difference.benchmark == last.benchmark and difference.figure == figure:
             told = "can" if difference.p < 0.05 else "cannot"
             notes.append(
                 f"Of {figure} ({difference.benchmark}), the two policies {told} be told apart (p = {difference.p:.2g})."
             )
+    return notes
+
+
+_DOUBTS = {
+    "disagreement": "scorers disagree on {}",
+    "truth_in_text": "the right answer stands in {} that nobody takes for right",
+    "thoughts": "{} have not exactly one </think>",
+}
+
+
+def _notes_of(evaluated: Evaluated) -> list[str]:
+    """What to know of one benchmark."""
+    row, results, notes = evaluated.row, evaluated.results, []
+    if not row.complete:
+        notes.append(f"{row.benchmark}: {row.samples} of {row.wanted * row.problems} samples are there.")
+    if results.failed:
+        answered = float(np.nanmean(results.average_of_answered()))
+        notes.append(
+            f"{row.benchmark}: {results.failed} sessions failed and count as wrong; of those with an answer alone, the "
+            f"mean score is {100 * answered:.1f}."
+        )
+    said = [text.format(evaluated.doubts[name]) for name, text in _DOUBTS.items() if evaluated.doubts.get(name)]
+    if said:
+        notes.append(f"{row.benchmark}, of {row.samples} samples: {', '.join(said)}.")
     return notes

@@ -2,11 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from tests.support.evaluations import evaluated
 from tests.support.hostile import HOSTILE
+from verl_spo.errors import ConfigError
 from verl_spo.evaluation.evaluated import MEAN
 from verl_spo.evaluation.formats import Format
 from verl_spo.evaluation.rendering import cell, interval, render
@@ -52,6 +54,24 @@ def test_what_a_reader_must_know_is_said(full: Report) -> None:
     assert "(mean of sets), the two policies cannot be told apart" in notes.replace("By avg@2 ", "")
     unfinished = build("demo/spo", [evaluated(SOME, wanted=4)])
     assert "aime_2024: 8 of 16 samples are there." in unfinished.notes
+
+
+def test_doubts_and_failed_sessions_are_told() -> None:
+    one = evaluated(SOME)
+    doubtful = replace(
+        one, doubts={"disagreement": 2, "truth_in_text": 1, "thoughts": 0}, results=replace(one.results, failed=3)
+    )
+    notes = build("demo/spo", [doubtful]).notes
+    assert notes[-1] == (
+        "aime_2024, of 8 samples: scorers disagree on 2, the right answer stands in 1 that nobody takes for right."
+    )
+    assert "3 sessions failed and count as wrong; of those with an answer alone, the mean score is 37.5" in notes[-2]
+
+
+def test_figures_are_of_as_many_samples_as_asked_for() -> None:
+    assert list(build("demo/spo", [evaluated(SOME)], k=1).lines[0].figures)[:3] == ["avg@1", "maj@1", "verl_maj@1"]
+    with pytest.raises(ConfigError, match="k=3: a problem has 2 samples"):
+        build("demo/spo", [evaluated(SOME)], k=3)
 
 
 def test_problems_come_with_their_answers_hardest_first(full: Report) -> None:
