@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,7 @@ def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run_dir(assets: Path, tmp_path: Path) -> Path:
     """A demo folder of the test's own."""
-    for name in ("data", "model", "model-parallel"):
-        (tmp_path / name).symlink_to(assets / name)
+    link(assets, tmp_path)
     return tmp_path
 
 
@@ -42,30 +42,63 @@ def start(run_dir: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     What runs that are killed leave in shared memory goes with the test.
     """
     before = segments()
-
-    def begin(
-        name: str, *overrides: str, command: str = "train", recipe: str = small.RECIPE, **environment: str
-    ) -> subprocess.Popen[str]:
-        arguments = [sys.executable, "-m", "verl_spo", command, recipe, f"++demo_dir={run_dir}"]
-        arguments += [f"trainer.experiment_name={name}", *small.OVERRIDES, *overrides]
-        with (run_dir / f"{name}.log").open("a") as log:
-            return subprocess.Popen(arguments, env={**os.environ, **environment}, stdout=log, stderr=log, text=True)
-
-    yield begin
+    yield partial(begin, run_dir)
     remove_left(segments() - before)
 
 
 @pytest.fixture
 def train(start: Callable[..., subprocess.Popen[str]], run_dir: Path) -> Callable[..., int]:
     """Train to the end; nothing of the run may stay behind."""
+    return partial(to_the_end, start, run_dir)
 
-    def run(name: str, *overrides: str, expect: int | None = 0, **environment: str) -> int:
-        before, process = segments(), start(name, *overrides, **environment)
-        status = process.wait(timeout=400)
-        if expect is not None:
-            assert status == expect, (run_dir / f"{name}.log").read_text()[-4000:]
-        assert not orphans(segments() - before)
-        assert not started_by(process)
-        return status
 
-    return run
+@pytest.fixture(scope="session")
+def validated(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run `arithmetic/validated` of two steps, with a validation of each policy and a checkpoint."""
+    folder = tmp_path_factory.mktemp("validated")
+    link(assets, folder)
+    options = ("total_training_steps=2", "save_freq=2", "test_freq=1", "val_before_train=True")
+    to_the_end(
+        partial(begin, folder),
+        folder,
+        "validated",
+        *(f"trainer.{option}" for option in options),
+        "actor_rollout_ref.rollout.val_kwargs.n=2",
+        "spo.retention=drift",
+        "spo.baseline=optimal",
+    )
+    return folder
+
+
+def link(assets: Path, folder: Path) -> None:
+    """Put the prompts and the models into a demo folder."""
+    for name in ("data", "model", "model-parallel"):
+        (folder / name).symlink_to(assets / name)
+
+
+def begin(
+    run_dir: Path, name: str, *overrides: str, command: str = "train", recipe: str = small.RECIPE, **environment: str
+) -> subprocess.Popen[str]:
+    """Start a run."""
+    arguments = [sys.executable, "-m", "verl_spo", command, recipe, f"++demo_dir={run_dir}"]
+    arguments += [f"trainer.experiment_name={name}", *small.OVERRIDES, *overrides]
+    with (run_dir / f"{name}.log").open("a") as log:
+        return subprocess.Popen(arguments, env={**os.environ, **environment}, stdout=log, stderr=log, text=True)
+
+
+def to_the_end(
+    start: Callable[..., subprocess.Popen[str]],
+    run_dir: Path,
+    name: str,
+    *overrides: str,
+    expect: int | None = 0,
+    **environment: str,
+) -> int:
+    """Start a run, and wait for it; nothing of it may stay behind."""
+    before, process = segments(), start(name, *overrides, **environment)
+    status = process.wait(timeout=400)
+    if expect is not None:
+        assert status == expect, (run_dir / f"{name}.log").read_text()[-4000:]
+    assert not orphans(segments() - before)
+    assert not started_by(process)
+    return status

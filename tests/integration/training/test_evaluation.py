@@ -54,32 +54,32 @@ def texts(run_dir: Path, evaluation: EvaluationRow) -> list[tuple[int, int, int,
     return [(each.place, each.sample, each.seed, each.response) for each in samples]
 
 
-def test_a_run_is_validated_and_evaluated_sample_by_sample(run_dir: Path, train: Callable[..., int]) -> None:
-    train("spo", *STEPS, "actor_rollout_ref.rollout.val_kwargs.n=2", "trainer.val_before_train=True")
-    (before, _), (after, scores) = found(run_dir, "arithmetic/spo", Origin.VALIDATION)
-    assert (before.step, after.step, after.wanted, after.samples) == (0, 2, 2, 2 * PROBLEMS)
-    assert before.problems_digest == after.problems_digest
-    with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
-        run = queries.run(reader, "arithmetic/spo").run
+def test_a_run_is_validated_and_evaluated_sample_by_sample(validated: Path) -> None:
+    name = "arithmetic/validated"
+    before, _, (after, scores) = found(validated, name, Origin.VALIDATION)
+    assert (before[0].step, after.step, after.wanted, after.samples) == (0, 2, 2, 2 * PROBLEMS)
+    assert before[0].problems_digest == after.problems_digest
+    with open_reader(f"sqlite:///{validated}/verl_spo.db") as reader:
+        run = queries.run(reader, name).run
         (series,) = queries.metric_series(reader, [run.id], ["val-core/arithmetic/acc/mean@2"]).series
     # What verl reports is the mean of what was kept.
     assert series.values[-1] == pytest.approx(scores.score.mean())
     assert set(scores.finish) == {Finish.STOP}
 
-    said = evaluate(run_dir, "arithmetic/spo", "--samples", "3", "--temperature", "1", "--top-p", "1", "--top-k", "-1")
-    assert "verl-spo report arithmetic/spo" in said
-    ((row, drawn),) = found(run_dir, "arithmetic/spo", Origin.EVALUATION)
+    as_trained = ("--samples", "3", "--as-trained")
+    said = evaluate(validated, name, *as_trained)
+    assert f"verl-spo report {name}" in said
+    ((row, drawn),) = found(validated, name, Origin.EVALUATION)
     assert (row.step, row.wanted, row.samples) == (2, 3, 3 * PROBLEMS)
     assert row.settings["temperature"] == 1
     assert 0 < drawn.score.mean() < 1
-    # The same weights, the same chances: validation asked for two sessions of a row, this for three rows.
-    kept = texts(run_dir, row)
+    kept = texts(validated, row)
     assert len({seed for _, _, seed, _ in kept}) == 3 * PROBLEMS
-    first = {place: (seed, text) for place, number, seed, text in kept if number == 0}
-    assert first == {place: (seed, text) for place, number, seed, text in texts(run_dir, after) if number == 0}
-    assert evaluate(run_dir, "arithmetic/spo", "--samples", "3", "--temperature", "1", "--top-p", "1", "--top-k", "-1")
-    assert texts(run_dir, row) == kept
-    report = [sys.executable, "-m", "verl_spo", "report", "arithmetic/spo", "--db", f"sqlite:///{run_dir}/verl_spo.db"]
+    # The first samples have the seeds that they had in validation: the same weights give the same answers.
+    assert {each for each in kept if each[1] == 0} == {each for each in texts(validated, after) if each[1] == 0}
+    assert "all samples are there" in evaluate(validated, name, *as_trained)
+    assert texts(validated, row) == kept
+    report = [sys.executable, "-m", "verl_spo", "report", name, "--db", f"sqlite:///{validated}/verl_spo.db"]
     written = subprocess.run([*report, "--to", "html"], text=True, capture_output=True, check=True).stdout
     assert "avg@3" in written
 
