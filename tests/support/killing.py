@@ -9,7 +9,7 @@ import psutil
 
 from tests.support.waiting import wait_until
 from verl_spo.errors import StoreError
-from verl_spo.launching.processes import MARK
+from verl_spo.launching.processes import MARK, orphans, segments
 from verl_spo.store import open_reader, queries
 
 
@@ -68,3 +68,14 @@ def _mark(process: psutil.Process) -> str | None:
         return process.environ().get(MARK)
     except psutil.Error:
         return None
+
+
+def wait_until_nothing_is_left(before: set[Path]) -> None:
+    """See that runs have left no shared memory that nobody uses.
+
+    The machine's other programs have some, too; what they let go of vanishes by itself.
+
+    Raises:
+        TimeoutError: There is some that was not there before.
+    """
+    wait_until(lambda: not orphans(segments() - before), timeout=30)

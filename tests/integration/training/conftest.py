@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import small
-from tests.support.killing import started_by
+from tests.support.killing import started_by, wait_until_nothing_is_left
 from verl_spo.demo.arithmetic import make_prompt_set, write_prompt_set
 from verl_spo.demo.recipe import Recipe
 from verl_spo.demo.tiny_model import make_tiny_model
-from verl_spo.launching.processes import orphans, remove_left, segments
+from verl_spo.launching.processes import remove_left, segments
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +99,6 @@ def to_the_end(
     status = process.wait(timeout=400)
     if expect is not None:
         assert status == expect, (run_dir / f"{name}.log").read_text()[-4000:]
-    assert not orphans(segments() - before)
+    wait_until_nothing_is_left(before)
     assert not started_by(process)
     return status

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.support import small
-from tests.support.killing import kill_when
-from verl_spo.launching.processes import orphans, segments
+from tests.support.killing import kill_when, wait_until_nothing_is_left
+from verl_spo.launching.processes import segments
 from verl_spo.store import open_reader, queries
 from verl_spo.store.evaluations import REWARD
 from verl_spo.store.queries import EvaluationRow, Scores
@@ -32,7 +32,7 @@ def evaluate(run_dir: Path, target: str | Path, *options: str) -> str:
     before = segments()
     done = subprocess.run(command(run_dir, target, *options), text=True, capture_output=True, cwd=run_dir, timeout=400)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    assert not orphans(segments() - before)
+    wait_until_nothing_is_left(before)
     return done.stdout
 
 

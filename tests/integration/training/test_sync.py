@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.killing import kill_when, last_step, saved_step, started_by
+from tests.support.killing import kill_when, last_step, saved_step, started_by, wait_until_nothing_is_left
 from tests.support.waiting import wait_until
 from verl_spo.errors import StoreError
-from verl_spo.launching.processes import orphans, segments
+from verl_spo.launching.processes import segments
 from verl_spo.store import open_reader, queries
 from verl_spo.store.runs.status import Status
 from verl_spo.training import checkpoint
@@ -203,4 +203,4 @@ def test_an_interrupted_run_leaves_nothing_behind(run_dir: Path, start: Callable
     assert process.wait(timeout=120) == 128 + signal.SIGINT
     assert "should not exceed total physical CPU cores" not in (run_dir / "interrupted.log").read_text()
     assert not started_by(process)
-    assert not orphans(segments() - before)
+    wait_until_nothing_is_left(before)
