@@ -70,7 +70,7 @@ class AnswerReader:
             return []
         tags = dict(zip(batch.keys, batch.tags, strict=True))
         data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=list(_FIELDS))
-        columns = [_rows(data[name]) for name in _FIELDS]
+        columns = [_rows(data.pop(name)) for name in _FIELDS]
         return [
             self._answer(key, tags[key], dict(zip(_FIELDS, row, strict=True)))
             for key, row in zip(keys, zip(*columns, strict=True), strict=True)
