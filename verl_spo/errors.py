@@ -40,5 +40,9 @@ class DurabilityError(StoreError):
     """A checkpoint's history could not be made durable; training must not go on."""
 
 
+class EvaluationError(SPOError, RuntimeError):
+    """Benchmarks could not be answered, for a reason that is not the model's."""
+
+
 class LaunchError(SPOError, RuntimeError):
     """A cluster does not answer, or does not take a run."""

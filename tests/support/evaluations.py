@@ -43,6 +43,7 @@ def evaluated(rights: list[list[int]], benchmark: str = "aime_2024", step: int =
         "settings": {"temperature": 0.6},
         "started_at": 0.0,
         "samples": sum(map(len, rights)),
+        "answered": sum(map(len, rights)),
     }
     problems = [ProblemRow(place, place, benchmark, f"problem {place}", "right") for place in range(len(rights))]
     results = results_of(benchmark, "math_verify", len(rights), scores(rights))

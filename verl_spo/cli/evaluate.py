@@ -1,5 +1,6 @@
 """`verl-spo evaluate`: what a run, a checkpoint or a model scores on benchmarks."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,12 +15,13 @@ from verl_spo.cli.database import DEFAULT_DB, Db
 from verl_spo.cli.extras import require
 from verl_spo.cli.judging import Scorers, judge
 from verl_spo.cli.problem_sets import DEFAULT_FOLDER
-from verl_spo.cli.terminal import say
+from verl_spo.cli.terminal import printable, say
 from verl_spo.cli.train import told
 from verl_spo.datasets.sources import SOURCES
 from verl_spo.errors import DataError, StoreError
 from verl_spo.store import open_reader
 from verl_spo.store.database.connections import writing
+from verl_spo.store.evaluating import Evaluating
 from verl_spo.store.queries import EvaluationRow
 
 POLL_S = 1.0
@@ -60,6 +62,7 @@ def evaluate(
     require("verl")
     from verl_spo.launching.evaluation import Sampling, find, is_complete, prepare, results
     from verl_spo.launching.log import NAME as LOG_NAME
+    from verl_spo.training import verl_options
 
     sampling = Sampling(samples, temperature, top_p, top_k, max_response_length, as_trained)
     files = [_file(name, data) for name in benchmark.split(",")]
@@ -76,8 +79,13 @@ def evaluate(
                 ended = prepared.run()
             if status := told(ended):
                 raise typer.Exit(status)
-        judge(reader, db, results(reader, policy, prepared), scorer)
-        say(f"the table: verl-spo report {policy.run.run.name if policy.run else policy.name}")
+        rows = results(reader, policy, prepared)
+        judge(reader, db, rows, scorer)
+        with Evaluating(verl_options.spo_config(prepared.config).store) as store:
+            for row in rows:
+                store.trim(row.id)
+        name = policy.run.run.name if policy.run else verl_options.evaluation_config(prepared.config).model
+        say(f"the table: {shlex.join(['verl-spo', 'report', name])}")
 
 
 def _file(name: str, folder: Path) -> Path:
@@ -97,18 +105,16 @@ def _progress(rows: Callable[[], list[EvaluationRow]], samples: int) -> Iterator
     """Show how many samples of each benchmark are there while the block runs."""
     console = Console(highlight=False)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar, tasks, ended = (
-        Progress(*columns, console=console, disable=not console.is_terminal),
-        dict[int, TaskID](),
-        Event(),
-    )
+    bar = Progress(*columns, console=console, disable=not console.is_terminal)
+    tasks, ended = dict[int, TaskID](), Event()
 
     def show() -> None:
         # The database may be away for a while; what is wrong with it, the evaluation itself says.
         with suppress(StoreError):
             for row in rows():
-                task = tasks.setdefault(row.id, bar.add_task("")) if row.id not in tasks else tasks[row.id]
-                bar.update(task, total=samples * row.problems, completed=row.samples)
+                if row.id not in tasks:
+                    tasks[row.id] = bar.add_task(printable(row.benchmark))
+                bar.update(tasks[row.id], total=samples * row.problems, completed=row.samples)
 
     def watch() -> None:
         while not ended.wait(POLL_S):

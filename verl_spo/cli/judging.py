@@ -10,7 +10,7 @@ from verl_spo.cli.extras import require
 from verl_spo.cli.terminal import say
 from verl_spo.config import StoreConfig
 from verl_spo.datasets.sources import SOURCES
-from verl_spo.errors import DataError
+from verl_spo.errors import ConfigError, DataError
 from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.evaluating import Evaluating
 from verl_spo.store.queries import EvaluationRow
@@ -18,6 +18,7 @@ from verl_spo.store.records import Verdicts
 
 MATHEMATICS = ("math_verify", "reference")
 """The scorers of the published sets, the default one first."""
+_NEED_ROWS = ("reasoning_gym",)
 _PUBLISHED = {source.data_source for source in SOURCES.values()}
 
 Scorers = Annotated[
@@ -57,6 +58,11 @@ def judge(
     with Evaluating(StoreConfig(url=db)) as store:
         for row in rows:
             for name in scorers if scorers is not None else MATHEMATICS if row.benchmark in _PUBLISHED else ():
+                if name in _NEED_ROWS:
+                    raise ConfigError(
+                        f"--scorer {name}: needs what only the rows of a file say, which the store does not have; the "
+                        "verdicts of a recipe that has it as its reward are those of the scorer 'reward'"
+                    )
                 require("math")
                 count = 0
                 for verdicts in _verdicts(reader, row, name, again):

@@ -107,8 +107,9 @@ def _scorer(reader: Reader, rows: Sequence[EvaluationRow]) -> str:
 
 
 def _judged(reader: Reader, rows: Sequence[EvaluationRow], scorer: str) -> list["Evaluated"]:
-    """Those of many steps that the scorer has judged."""
-    return _evaluated(reader, [row for row in rows if scorer in queries.evaluation_scorers(reader, row.id)], scorer)
+    """Those of many steps that are complete, and that the scorer has judged."""
+    judged = {row.id: queries.evaluation_scorers(reader, row.id).get(scorer, 0) for row in rows if row.complete}
+    return _evaluated(reader, [row for row in rows if row.answered and judged.get(row.id) == row.answered], scorer)
 
 
 def _doubts(reader: Reader, evaluated: "Evaluated") -> dict[str, int]:
@@ -125,7 +126,8 @@ def _doubts(reader: Reader, evaluated: "Evaluated") -> dict[str, int]:
         if each.response is not None
     ]
     judged_by_reference = any("reference" in each.verdicts for each in samples)
-    return {name: count for name, count in counts(found).items() if name != "thoughts" or judged_by_reference}
+    kept = {str(name): count for name, count in counts(found).items() if name != "thoughts" or judged_by_reference}
+    return {**kept, "texts": len(found)}
 
 
 def _evaluated(reader: Reader, rows: Sequence[EvaluationRow], scorer: str) -> list["Evaluated"]:

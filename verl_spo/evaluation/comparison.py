@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from verl_spo.errors import DataError
 from verl_spo.evaluation.evaluated import MEAN, Evaluated, common_samples, figures_of
 from verl_spo.evaluation.intervals import Interval, difference_interval, sign_flip_p
@@ -48,11 +50,11 @@ def compare(after: Sequence[Evaluated], before: Sequence[Evaluated], k: int | No
     both: dict[str, list[tuple[FloatArray, FloatArray]]] = {}
     for name, (now, then) in pairs.items():
         first, second = figures_of(then.results, n), figures_of(now.results, n)
-        for figure in first:
+        for figure in [name for name in first if not np.isnan([*first[name], *second[name]]).any()]:
             both.setdefault(figure, []).append((first[figure], second[figure]))
             made.append(_comparison(name, figure, [(first[figure], second[figure])]))
     if len(pairs) > 1:
-        made += [_comparison(MEAN, figure, sets) for figure, sets in both.items()]
+        made += [_comparison(MEAN, figure, sets) for figure, sets in both.items() if len(sets) == len(pairs)]
     return made
 
 
@@ -80,10 +82,19 @@ def _paired(after: Sequence[Evaluated], before: Sequence[Evaluated]) -> dict[str
     if not pairs:
         names = [", ".join(sorted(each.row.benchmark for each in side)) for side in (after, before)]
         raise DataError(f"no benchmark in common: one has {names[0] or 'none'}, the other {names[1] or 'none'}")
-    for name, (now, then) in pairs.items():
-        if now.row.problems_digest != then.row.problems_digest:
-            raise DataError(
-                f"{name}: the two were evaluated on other problems or ground truths, and cannot be compared; evaluate "
-                "both on the same file"
-            )
+    for now, then in pairs.values():
+        check_same_problems(now, then)
     return pairs
+
+
+def check_same_problems(one: Evaluated, other: Evaluated) -> None:
+    """Refuse to mix what is not alike.
+
+    Raises:
+        DataError: The problems or ground truths of two evaluations of a benchmark differ.
+    """
+    if one.row.problems_digest != other.row.problems_digest:
+        raise DataError(
+            f"{one.row.benchmark}: the two were evaluated on other problems or ground truths, and cannot be compared; "
+            "evaluate both on the same file"
+        )

@@ -144,7 +144,8 @@ def seeds_interval(values: ArrayLike) -> Interval:
         DataError: No seed.
     """
     total = _Total.of([_nonempty(np.asarray(values, dtype=np.float64))])
-    error = math.sqrt(total.variance)
+    # Seeds that agree by chance show nothing of how others would vary.
+    error = math.sqrt(total.variance) or math.nan
     half = total.quantile * error
     return Interval(total.mean, total.mean - half, total.mean + half, error)
 

@@ -4,20 +4,21 @@ Everything is worked out from stored samples; `rendering.py` writes it down.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
 
 from verl_spo.evaluation import published
-from verl_spo.evaluation.comparison import Change, Comparison, changes, compare
-from verl_spo.evaluation.evaluated import MEAN, Evaluated, common_samples, figures_of
+from verl_spo.evaluation.comparison import Change, Comparison, changes, check_same_problems, compare
+from verl_spo.evaluation.evaluated import MEAN, Evaluated, common_samples, figures_of, interval_of
 from verl_spo.evaluation.intervals import Interval, mean_interval, seeds_interval, smallest_difference
 from verl_spo.evaluation.results import Problem
 from verl_spo.evaluation.samples import FloatArray
 
-# Standard deviations over problems of differences between two runs of like models (docs/intervals.md).
+# Standard deviations over problems of differences between two runs of like models, of 32 samples (docs/intervals.md).
 _USUAL_SPREAD = 0.13
 _USUAL_SPREAD_OF_MAJORITY = 0.27
 
@@ -34,7 +35,8 @@ class Line:
         cut_off: Share of samples that ended at their token limit.
         failed: Share of samples whose session failed, which count as wrong.
         length: Mean tokens per answer; NaN of the mean.
-        smallest_difference: Of avg@n between two policies, below which so many problems cannot tell it from 0.
+        smallest_difference: Of avg@32 between two policies, below which so many problems cannot tell it from 0, by what
+            such differences usually vary; NaN for other numbers of samples.
     """
 
     benchmark: str
@@ -127,7 +129,7 @@ def lines(evaluated: Sequence[Evaluated], n: int) -> list[Line]:
     if len(made) < 2:
         return made
     problems = sum(line.problems for line in made)
-    means = {name: mean_interval([of[name] for of in figures]) for name in figures[0]}
+    means = {name: interval_of([of[name] for of in figures]) for name in figures[0]}
     names = [line.benchmark for line in made]
     known = {method: published.mean_of(table, names) for method, table in _PUBLISHED.items()}
     return [
@@ -140,12 +142,19 @@ def lines(evaluated: Sequence[Evaluated], n: int) -> list[Line]:
             cut_off=float(np.mean([line.cut_off for line in made])),
             failed=float(np.mean([line.failed for line in made])),
             length=float("nan"),
-            smallest_difference=smallest_difference(problems, _USUAL_SPREAD),
+            smallest_difference=_smallest([line.problems for line in made], figures[0]),
         ),
     ]
 
 
 _PUBLISHED = {"SPO": published.SPO, "GRPO": published.GRPO}
+
+
+def _smallest(sizes: Sequence[int], figures: Mapping[str, Any], spread: float = _USUAL_SPREAD) -> float:
+    """`smallest_difference` of the mean over sets of so many problems, as far as its spread is known."""
+    if f"avg@{published.SAMPLES}" not in figures or min(sizes) < 2:
+        return float("nan")
+    return smallest_difference(round(len(sizes) ** 2 / sum(1 / size for size in sizes)), spread)
 
 
 def _line(evaluated: Evaluated, figures: Mapping[str, FloatArray]) -> Line:
@@ -154,12 +163,12 @@ def _line(evaluated: Evaluated, figures: Mapping[str, FloatArray]) -> Line:
     return Line(
         name,
         len(results.problems),
-        {figure: mean_interval([values]) for figure, values in figures.items()},
+        {figure: interval_of([values]) for figure, values in figures.items()},
         {method: table[name] for method, table in _PUBLISHED.items() if name in table},
         cut_off=results.cut_off / count,
         failed=results.failed / count,
         length=results.length,
-        smallest_difference=smallest_difference(max(len(results.problems), 2), _USUAL_SPREAD),
+        smallest_difference=_smallest([len(results.problems)], figures),
     )
 
 
@@ -189,10 +198,11 @@ def points(evaluated: Sequence[Evaluated]) -> list[Point]:
     """avg@n and maj@n of evaluations of several steps, in the order of the steps."""
     made = []
     for each in sorted(evaluated, key=lambda each: (each.row.benchmark, each.row.step)):
-        figures = figures_of(each.results, each.results.samples)
-        made += [
-            Point(each.row.benchmark, name, each.row.step, mean_interval([figures[name]])) for name in [*figures][:2]
-        ]
+        n, of_step = each.results.samples, (each.row.benchmark, each.row.step)
+        values = {f"avg@{n}": each.results.average()}
+        if each.results.votes:
+            values[f"maj@{n}"] = each.results.majority_at(n)
+        made += [Point(of_step[0], name, of_step[1], mean_interval([figures])) for name, figures in values.items()]
     return made
 
 
@@ -200,6 +210,8 @@ def over_seeds(runs: Sequence[Sequence[Evaluated]]) -> list[SeedLine]:
     """Figures over runs of one recipe, of the benchmarks that all of them have; with several, also of their mean."""
     by_name = [{each.row.benchmark: each for each in run} for run in runs]
     names = [name for name in by_name[0] if all(name in run for run in by_name)]
+    for name, run in product(names, by_name[1:]):
+        check_same_problems(by_name[0][name], run[name])
     n = min(map(common_samples, runs))
     of_run = [{name: _means(run[name], n) for name in names} for run in by_name]
     if len(names) > 1:
@@ -207,10 +219,11 @@ def over_seeds(runs: Sequence[Sequence[Evaluated]]) -> list[SeedLine]:
             means[MEAN] = {
                 figure: float(np.mean([means[name][figure] for name in names])) for figure in means[names[0]]
             }
+    values = {
+        (name, figure): [means[name][figure] for means in of_run] for name in of_run[0] for figure in of_run[0][name]
+    }
     return [
-        SeedLine(name, figure, len(runs), seeds_interval([means[name][figure] for means in of_run]))
-        for name in of_run[0]
-        for figure in of_run[0][name]
+        SeedLine(*of, len(runs), seeds_interval(found)) for of, found in values.items() if not np.isnan(found).any()
     ]
 
 
@@ -238,8 +251,11 @@ def build(
 
     Raises:
         ConfigError: A problem has fewer than k samples.
-        DataError: The two policies were not evaluated on the same problems.
+        DataError: Policies were not evaluated on the same problems.
     """
+    now = {each.row.benchmark: each.row.problems_digest for each in evaluated}
+    over_steps = [each for each in over_steps if each.row.problems_digest == now.get(each.row.benchmark)]
+    others = [*(against[1] if against else ()), *chain(*other_seeds)]
     won, lost = changes(evaluated, against[1]) if against else ({}, {})
     made = lines(evaluated, k or common_samples(evaluated))
     compared = compare(evaluated, against[1], k) if against else []
@@ -255,7 +271,7 @@ def build(
         seeds=over_seeds([evaluated, *other_seeds]) if other_seeds else [],
         curves=points(over_steps) if len({each.row.step for each in over_steps}) > 1 else [],
         problems={each.row.benchmark: problem_lines(each) for each in evaluated},
-        notes=_notes(evaluated, made, compared),
+        notes=[*_notes(evaluated, made, compared), *_other_settings(evaluated, others)],
     )
 
 
@@ -263,24 +279,29 @@ def _notes(evaluated: Sequence[Evaluated], made: Sequence[Line], compared: Seque
     last, figure = made[-1], next(iter(made[-1].figures))
     n = figure.removeprefix("avg@")
     error = 100 * last.figures[figure].standard_error
-    majority = 100 * smallest_difference(max(last.problems, 2), _USUAL_SPREAD_OF_MAJORITY)
+    majority = 100 * _smallest([len(each.problems) for each in evaluated], last.figures, _USUAL_SPREAD_OF_MAJORITY)
     notes = [
         f"avg@{n} is the mean score; pass@{n} is the chance that one of {n} samples passes, pass^{n} that all do. "
         f"maj@{n} is what the most frequent answer scores, drawn without replacement, ties by their mean.",
         f"verl_maj@{n} is verl's own maj@{n}, a bootstrap with replacement. Published figures are almost surely this "
         "one: hold it against them.",
-        f"{last.problems} problems: {figure} has a standard error of {error:.1f} points, and two policies must differ "
-        f"by about {100 * last.smallest_difference:.1f} points of avg@32, or {majority:.1f} of maj@32, to be told "
-        "apart. The published gain of SPO over GRPO, from one run each, is 3.4 points of maj@32 over five sets.",
+        f"{last.problems} problems: {figure} has a standard error of {error:.1f} points.",
         "Intervals are over problems: another training run of the same recipe differs by more than they say.",
     ]
+    if not np.isnan(majority):
+        notes.append(
+            f"Two policies must differ by about {100 * last.smallest_difference:.1f} points of {figure}, or "
+            f"{majority:.1f} of maj@{n}, for so many problems to tell them apart. The published gain of SPO over GRPO, "
+            "from one run each, is 3.4 points of maj@32 over five sets."
+        )
     for each in evaluated:
         notes += _notes_of(each)
     for difference in compared:
-        if difference.benchmark == last.benchmark and difference.figure == figure:
+        if difference.benchmark == compared[-1].benchmark and difference.figure.startswith("avg@"):
             told = "can" if difference.p < 0.05 else "cannot"
             notes.append(
-                f"Of {figure} ({difference.benchmark}), the two policies {told} be told apart (p = {difference.p:.2g})."
+                f"Of {difference.figure} ({difference.benchmark}), the two policies {told} be told apart "
+                f"(p = {difference.p:.2g})."
             )
     return notes
 
@@ -305,5 +326,17 @@ def _notes_of(evaluated: Evaluated) -> list[str]:
         )
     said = [text.format(evaluated.doubts[name]) for name, text in _DOUBTS.items() if evaluated.doubts.get(name)]
     if said:
-        notes.append(f"{row.benchmark}, of {row.samples} samples: {', '.join(said)}.")
+        notes.append(f"{row.benchmark}, of {evaluated.doubts['texts']} samples with a text: {', '.join(said)}.")
     return notes
+
+
+def _other_settings(evaluated: Sequence[Evaluated], others: Iterable[Evaluated]) -> list[str]:
+    """What else differs than the policies."""
+    mine, found = evaluated[0].row.settings, []
+    for other in others:
+        theirs = other.row.settings
+        names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
+        found += [
+            f"Sampled otherwise: {name} is {mine.get(name)}, and {theirs.get(name)} of another." for name in names
+        ]
+    return list(dict.fromkeys(found))

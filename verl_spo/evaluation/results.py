@@ -83,6 +83,11 @@ class Results:
         """pass^k of each problem, (problems,)."""
         return np.array([all_pass_at(k, problem.scores) for problem in self.problems])
 
+    @cached_property
+    def votes(self) -> bool:
+        """Whether any sample has an answer to vote with: some reward functions do not say what they found."""
+        return any((problem.votes >= 0).any() for problem in self.problems)
+
     def majority_at(self, k: int) -> FloatArray:
         """maj@k of each problem, (problems,)."""
         return np.array([majority_at(k, problem.votes, problem.scores) for problem in self.problems])

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+import yaml
+from omegaconf import DictConfig
 
 from verl_spo.config import EvaluationConfig
 from verl_spo.errors import CheckpointError, ConfigError
-from verl_spo.launching import compose, launch
+from verl_spo.launching import compose, launch, secrets
 from verl_spo.launching.launch import Launch
 from verl_spo.launching.recipes import override
 from verl_spo.store import Reader, queries
+from verl_spo.store.database.urls import HIDDEN
 from verl_spo.store.evaluations import digest_of_problems
 from verl_spo.store.queries import EvaluationRow, RunDetail
 from verl_spo.store.records import Origin
@@ -95,8 +97,11 @@ def find(target: str, step: int | None, reader: Reader, is_model: bool) -> Polic
         StoreError: There is no such run, and no such folder.
     """
     folder = Path(target)
-    if folder.name.startswith(_STEP):
-        return _of_checkpoint(folder, reader)
+    if folder.name.removeprefix(_STEP).isdecimal():
+        policy = _of_checkpoint(folder, reader)
+        if step not in (None, policy.step):
+            raise ConfigError(f"--step {step}: {target} is of step {policy.step}; leave it out")
+        return policy
     if (folder / "config.json").is_file() or (is_model and queries.find_run(reader, target) is None):
         return Policy(target, None, target, None, 0, 0)
     return _of_run(queries.run(reader, target), step)
@@ -155,8 +160,12 @@ def prepare(
     if recipe is None:
         recipe = str(_recorded(policy, folder))
     base = compose.load(recipe, overrides)
-    full = [*overrides, *_overrides(policy, benchmarks, sampling, store_url, folder, base)]
-    return launch.prepare(recipe, full)
+    own = _overrides(policy, benchmarks, sampling, store_url, folder, base)
+    fixed = set(map(secrets.key_of, own))
+    for key in map(secrets.key_of, overrides):
+        if key in fixed and not key.startswith("evaluation."):
+            raise ConfigError(f"{key}: `verl-spo evaluate` sets it; it has options for what can be chosen")
+    return launch.prepare(recipe, [*own, *overrides])
 
 
 def results(reader: Reader, policy: Policy, prepared: Launch) -> list[EvaluationRow]:
@@ -184,7 +193,7 @@ def is_complete(rows: Sequence[EvaluationRow], prepared: Launch) -> bool:
             prompt = prompt_of(row, Fields.of(prepared.config.data, None), number)
             digests.setdefault(prompt.data_source, {})[prompt.digest] = None
     samples = verl_options.evaluation_config(prepared.config).samples
-    there = {row.problems_digest for row in rows if row.samples >= samples * row.problems}
+    there = {row.problems_digest for row in rows if row.answered >= samples * row.problems}
     return all(digest_of_problems(each) in there for each in digests.values())
 
 
@@ -204,8 +213,17 @@ def _recorded(policy: Policy, folder: Path) -> Path:
     config = {name: group for name, group in policy.run.config.items() if name != "hydra"}
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "recorded.yaml"
-    file.write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
+    file.write_text(yaml.safe_dump(_literal(config), allow_unicode=True, sort_keys=False))
     return file
+
+
+def _literal(value: Any) -> Any:
+    """A recorded value that means itself: without hidden secrets, and with nothing to interpolate."""
+    if isinstance(value, Mapping):
+        return {name: _literal(item) for name, item in value.items() if item != HIDDEN}
+    if isinstance(value, list):
+        return [_literal(item) for item in value]
+    return value.replace("${", r"\${") if isinstance(value, str) else value
 
 
 def _overrides(
@@ -249,13 +267,20 @@ def _overrides(
     if sampling.max_response_length is not None:
         given |= dict.fromkeys(("data.max_response_length", f"{rollout}.response_length"), sampling.max_response_length)
     asked = EvaluationConfig(
-        model=policy.model or str(config.actor_rollout_ref.model.path),
+        model=_model(policy, config),
         samples=sampling.samples,
         run=policy.run.run.name if policy.run else None,
         attempt=policy.attempt,
         step=policy.step,
     )
     return [*(_plus(name, value) for name, value in given.items()), *_group("evaluation", vars(asked))]
+
+
+def _model(policy: Policy, config: DictConfig) -> str:
+    """What tells policies of no run apart; of a run, the model that it trains from."""
+    if policy.run is None and policy.checkpoint is not None:
+        return str(policy.checkpoint)
+    return policy.model or str(config.actor_rollout_ref.model.path)
 
 
 def _group(name: str, options: Mapping[str, Any]) -> list[str]:

@@ -30,7 +30,7 @@ def without_password(config: DictConfig, overrides: Sequence[str]) -> list[str]:
     if variable(url) or not passwords(parse(url)):
         return list(overrides)
     os.environ[VARIABLE] = url
-    kept = [override for override in overrides if _key(override) != STORE_URL]
+    kept = [override for override in overrides if key_of(override) != STORE_URL]
     return [*kept, f"++{STORE_URL}={BY_VARIABLE}{VARIABLE}"]
 
 
@@ -42,7 +42,7 @@ def check(overrides: Sequence[str]) -> None:
     """
     for override, hidden in zip(overrides, shown(overrides), strict=True):
         if override != hidden:
-            key = _key(override)
+            key = key_of(override)
             raise ConfigError(
                 f"{hidden}: everybody who may see the job would see this secret; put it into an environment variable "
                 f"NAME, write {key}=${{oc.env:NAME}} and give --env NAME"
@@ -56,10 +56,11 @@ def shown(overrides: Sequence[str]) -> list[str]:
 
 def _hide(override: str) -> str:
     name, equals, value = override.partition("=")
-    bare, key = value.strip("'\""), _key(override)
+    bare, key = value.strip("'\""), key_of(override)
     hidden = without_secrets({key: bare})[key]
     return override if hidden == bare else f"{name}{equals}{hidden}"
 
 
-def _key(override: str) -> str:
+def key_of(override: str) -> str:
+    """The option that an override sets."""
     return str(OverridesParser.create().parse_override(override).key_or_group)

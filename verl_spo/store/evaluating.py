@@ -48,7 +48,12 @@ class Evaluating:
     def add(self, evaluation: int, samples: Samples) -> None:
         """Add samples, of which those that are there already add nothing."""
         with reaching(self._engine.url), self._engine.begin() as connection:
-            evaluations.add_samples(connection, evaluation, samples, time.time(), self._budget)
+            evaluations.add_samples(connection, evaluation, samples, time.time(), budget=None)
+
+    def trim(self, evaluation: int) -> None:
+        """Let texts of other evaluations go, as far as the budget asks: after those of this one were judged."""
+        with reaching(self._engine.url), self._engine.begin() as connection:
+            evaluations.trim(connection, evaluation, self._budget)
 
     def judge(self, evaluation: int, scorer: str, verdicts: Verdicts) -> None:
         """Write what a scorer says of samples, in place of what it said before."""

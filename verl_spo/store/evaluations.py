@@ -2,16 +2,16 @@
 
 import json
 import time as clock_of_day
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, tuple_, update
 
 from verl_spo.store import bulk, prompts
 from verl_spo.store.database.urls import without_secrets
-from verl_spo.store.records import EvaluationInfo, Samples, Verdicts
+from verl_spo.store.records import EvaluationInfo, Finish, Samples, Verdicts
 from verl_spo.store.schema import Evaluation, EvaluationProblem, Run, Sample, SampleText, Verdict, table_of
 from verl_spo.store.text import clean, dump_json, pack_rollout
 
@@ -72,20 +72,23 @@ def digest_of_problems(digests: Iterable[bytes]) -> bytes:
     return blake2b(b"".join(digests), digest_size=_DIGEST_BYTES).digest()
 
 
-def add_samples(connection: Connection, evaluation: int, samples: Samples, time: float, budget: int) -> None:
+def add_samples(connection: Connection, evaluation: int, samples: Samples, time: float, budget: int | None) -> None:
     """Add the samples that are not there yet, with the verdicts of the recipe's own reward function.
+
+    A sample whose session has failed before is replaced.
 
     Args:
         connection: In a transaction.
         evaluation: Whose they are.
         samples: All or some.
         time: When they were there, seconds since the epoch.
-        budget: Bytes of compressed text that the run's evaluations may keep; 0 keeps none. The oldest go.
+        budget: Bytes of compressed text that the policy's evaluations may keep, as for `trim`; None keeps all.
     """
     there = set(sample_keys(connection, evaluation))
     new = [row for row, key in enumerate(_keys(samples)) if key not in there]
     if not new:
         return
+    _forget_failed(connection, evaluation, {_keys(samples)[row] for row in new})
     columns = _of(evaluation, samples, new)
     bulk.insert_columns(
         connection,
@@ -136,9 +139,44 @@ def set_verdicts(connection: Connection, evaluation: int, scorer: str, verdicts:
 
 
 def sample_keys(connection: Connection, evaluation: int) -> list[tuple[int, int]]:
-    """Place and number of the samples that are there."""
-    query = select(Sample.place, Sample.sample).where(Sample.evaluation_id == evaluation)
-    return [(row.place, row.sample) for row in connection.execute(query)]
+    """Place and number of the samples that are there; those that failed are not."""
+    there = and_(Sample.evaluation_id == evaluation, Sample.finish != Finish.FAILED)
+    return [(row.place, row.sample) for row in connection.execute(select(Sample.place, Sample.sample).where(there))]
+
+
+def trim(connection: Connection, evaluation: int, budget: int) -> None:
+    """Delete texts, those of the oldest evaluations first, until those of a run, or of a model, fit into a budget.
+
+    Args:
+        connection: In a transaction.
+        evaluation: One of them, whose own texts stay unless the budget is 0.
+        budget: Bytes of compressed text; 0 keeps none.
+    """
+    one = select(Evaluation.run_id, Evaluation.model).where(Evaluation.id == evaluation)
+    run_id, model = connection.execute(one).one()
+    mine = (
+        Evaluation.run_id == run_id
+        if run_id is not None
+        else and_(Evaluation.run_id.is_(None), Evaluation.model == model)
+    )
+    total = connection.execute(select(func.sum(Evaluation.text_bytes)).where(mine)).scalar_one()
+    others = select(Evaluation.id, Evaluation.text_bytes).where(mine, Evaluation.text_bytes > 0)
+    if budget:
+        others = others.where(Evaluation.id != evaluation)
+    for other, size in connection.execute(others.order_by(Evaluation.started_at, Evaluation.id)).all():
+        if total <= budget:
+            return
+        connection.execute(delete(SampleText).where(SampleText.evaluation_id == other))
+        connection.execute(update(Evaluation).where(Evaluation.id == other).values(text_bytes=0))
+        total -= size
+
+
+def _forget_failed(connection: Connection, evaluation: int, keys: Set[tuple[int, int]]) -> None:
+    """Delete those of some samples that have failed: others take their places."""
+    lost = and_(Sample.evaluation_id == evaluation, Sample.finish == Finish.FAILED)
+    rows = connection.execute(select(Sample.place, Sample.sample).where(lost)).all()
+    if again := [tuple(row) for row in rows if tuple(row) in keys]:
+        connection.execute(delete(Sample).where(lost, tuple_(Sample.place, Sample.sample).in_(again)))
 
 
 def _short(text: str) -> str:
@@ -150,8 +188,15 @@ def _short(text: str) -> str:
 
 
 def _identity(info: EvaluationInfo, problems: bytes, run_uid: str | None, attempt: int | None) -> bytes:
-    of_policy = [run_uid, attempt, info.step] if run_uid is not None else [info.model]
-    document = [of_policy, info.benchmark, problems.hex(), info.origin, json.loads(dump_json(dict(info.settings)))]
+    of_policy = [run_uid, attempt] if run_uid is not None else [info.model]
+    document = [
+        of_policy,
+        info.step,
+        info.benchmark,
+        problems.hex(),
+        info.origin,
+        json.loads(dump_json(dict(info.settings))),
+    ]
     return blake2b(json.dumps(document, sort_keys=True).encode(), digest_size=_DIGEST_BYTES).digest()
 
 
@@ -171,10 +216,10 @@ def _of(evaluation: int, samples: Samples, rows: list[int]) -> dict[str, Any]:
     }
 
 
-def _keep_texts(connection: Connection, evaluation: int, samples: Samples, rows: list[int], budget: int) -> None:
+def _keep_texts(connection: Connection, evaluation: int, samples: Samples, rows: list[int], budget: int | None) -> None:
     texts = [(samples.prompt_text[row], samples.response_text[row]) for row in rows]
     kept = [place for place, (_, response) in enumerate(texts) if response is not None]
-    if not kept or not budget:
+    if not kept or budget == 0:
         return
     packed = [pack_rollout(*texts[place]) for place in kept]
     columns = {**_of(evaluation, samples, [rows[place] for place in kept]), "content": packed}
@@ -182,20 +227,5 @@ def _keep_texts(connection: Connection, evaluation: int, samples: Samples, rows:
     bulk.insert_rows(connection, table_of(SampleText), names, zip(*columns.values(), strict=True))
     size = Evaluation.text_bytes + sum(map(len, packed))
     connection.execute(update(Evaluation).where(Evaluation.id == evaluation).values(text_bytes=size))
-    _make_room(connection, evaluation, budget)
-
-
-def _make_room(connection: Connection, evaluation: int, budget: int) -> None:
-    """Delete the texts of the run's other evaluations, oldest first, until its texts fit into the budget."""
-    run = select(Evaluation.run_id).where(Evaluation.id == evaluation).scalar_subquery()
-    mine = Evaluation.run_id.is_not_distinct_from(run)
-    total = connection.execute(select(func.sum(Evaluation.text_bytes)).where(mine)).scalar_one()
-    older = select(Evaluation.id, Evaluation.text_bytes).where(
-        mine, Evaluation.id != evaluation, Evaluation.text_bytes > 0
-    )
-    for other, size in connection.execute(older.order_by(Evaluation.started_at, Evaluation.id)).all():
-        if total <= budget:
-            return
-        connection.execute(delete(SampleText).where(SampleText.evaluation_id == other))
-        connection.execute(update(Evaluation).where(Evaluation.id == other).values(text_bytes=0))
-        total -= size
+    if budget is not None:
+        trim(connection, evaluation, budget)

@@ -17,12 +17,13 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.dataset.rl_dataset import collate_fn
 
 from verl_spo.core.rewards import RewardScale
+from verl_spo.errors import ConfigError
 from verl_spo.store.evaluating import Evaluating
 from verl_spo.store.records import EvaluationInfo, Origin
 from verl_spo.training import verl_options
 from verl_spo.training.benchmarks import Benchmark, Labelled, label
 from verl_spo.training.launcher import EVALUATES
-from verl_spo.training.samples import Answer, AnswerReader, samples_of
+from verl_spo.training.samples import Answer, AnswerReader, Failures, samples_of
 from verl_spo.training.seeding import FIELD
 
 _PARTITION = "val"
@@ -65,6 +66,11 @@ class EvaluationTrainer(PPOTrainerSync):  # type: ignore[misc]
     def fit(self, agent_loop_manager: Any) -> None:
         """Answer what is missing of each benchmark."""
         self.agent_loop_manager = agent_loop_manager
+        if self.reward_loop_manager.reward_loop_worker_handles is None:
+            raise ConfigError(
+                "reward.reward_model.enable_resource_pool=False: would judge on the trainer's devices, after the "
+                "answers; give it a pool of its own, or evaluate with reward.reward_model.enable=False"
+            )
         with Evaluating(self.options.store, self.asked.run, self.asked.attempt) as store:
             for benchmark in self.rows.benchmarks.values():
                 self._evaluate(store, benchmark)
@@ -93,7 +99,7 @@ class EvaluationTrainer(PPOTrainerSync):  # type: ignore[misc]
 
     def _answers(self, benchmark: Benchmark, keys: Iterable[Key]) -> Iterable[dict[Key, Answer | None]]:
         """The samples of some keys as they end; None for those whose session failed."""
-        waiting, asked = deque(keys), dict[str, Key]()
+        waiting, asked, failures = deque(keys), dict[str, Key](), Failures()
         while waiting or asked:
             if room := min(self.asked.in_flight - len(asked), len(waiting)):
                 new = {
@@ -102,6 +108,7 @@ class EvaluationTrainer(PPOTrainerSync):  # type: ignore[misc]
                 self._ask(benchmark, new)
                 asked |= new
             if ended := self._ended(asked):
+                failures.check(ended.values())
                 yield {asked.pop(uid): answer for uid, answer in ended.items()}
             else:
                 time.sleep(self.options.poll_interval_s)

@@ -1,6 +1,6 @@
 """What a model answered to benchmarks, out of verl's TransferQueue."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,13 @@ from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
 
 from verl_spo.core.rewards import RewardScale
+from verl_spo.errors import EvaluationError
 from verl_spo.store.records import Finish, Samples
 from verl_spo.training.agent_loop_names import SEEDED
 from verl_spo.training.seeding import FIELD, seed_of
 from verl_spo.training.trajectories import last_outputs, session_of
 
+_MOST_FAILED = 16
 _FIELDS = (FIELD, "prompts", "responses", "response_mask", "rm_scores", "extra_fields")
 
 
@@ -88,13 +90,34 @@ class AnswerReader:
             policy_version=int(tag["min_global_steps"]),
             reward=self._reward(said.get("acc"), float(row["rm_scores"].sum())),
             finish=Finish.LENGTH if cut else Finish.STOP,
-            found=str(said.get("pred") or ""),
+            found="" if said.get("pred") is None else str(said["pred"]),
             prompt=self._tokenizer.decode(row["prompts"].tolist()),
             response=self._tokenizer.decode(tokens, skip_special_tokens=True),
         )
 
     def _reward(self, accuracy: float | None, score: float) -> float:
         return float(self._scale.scale([score])[0]) if accuracy is None else float(min(max(accuracy, 0.0), 1.0))
+
+
+class Failures:
+    """Sessions that fail: some do; where most do, it is not the model's doing, and the others would fail as well."""
+
+    def __init__(self) -> None:
+        self._ended = self._failed = 0
+
+    def check(self, answers: Collection[Answer | None]) -> None:
+        """Count some more answers, None for those that failed.
+
+        Raises:
+            EvaluationError: Most of all that were counted have failed.
+        """
+        self._ended += len(answers)
+        self._failed += sum(answer is None for answer in answers)
+        if self._failed >= _MOST_FAILED and 2 * self._failed > self._ended:
+            raise EvaluationError(
+                f"{self._failed} of {self._ended} sessions have failed: the rollout engine, the reward function or a "
+                "tool is not there, as the errors above say; the same command asks again for what failed"
+            )
 
 
 def samples_of(answers: Mapping[tuple[int, int], Answer | None]) -> Samples:

@@ -8,6 +8,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from verl_spo.config import EvaluationConfig, SPOConfig
+from verl_spo.training.agent_loop_names import SINGLE_TURN
 
 FILE_FORMATS = (".parquet", ".json", ".jsonl")
 """What verl reads (verl/utils/dataset/rl_dataset.py:173)."""
@@ -42,15 +43,26 @@ def weight_bytes(actor: DictConfig) -> int:
 def sampling(config: DictConfig) -> dict[str, Any]:
     """How verl samples in validation, as the store keeps it of an evaluation."""
     rollout, reward = config.actor_rollout_ref.rollout, config.reward.custom_reward_function
-    return {
-        "temperature": rollout.val_kwargs.temperature,
-        "top_p": rollout.val_kwargs.top_p,
-        "top_k": rollout.val_kwargs.top_k,
+    loop = rollout.agent.default_agent_loop
+    settings: dict[str, Any] = {
+        "temperature": float(rollout.val_kwargs.temperature),
+        "top_p": float(rollout.val_kwargs.top_p),
+        "top_k": int(rollout.val_kwargs.top_k),
         "max_prompt_length": config.data.max_prompt_length,
         "max_response_length": config.data.max_response_length,
-        "agent_loop": rollout.agent.default_agent_loop,
+        "agent_loop": loop,
         "reward": None if reward.path is None else f"{reward.path}:{reward.name}",
+        "reward_kwargs": _plain_or_none(reward.get("reward_kwargs")),
+        "chat_template": config.actor_rollout_ref.model.get("custom_chat_template"),
+        "chat_template_kwargs": _plain_or_none(config.data.get("apply_chat_template_kwargs")),
+        # Turns and tools.
+        "multi_turn": None if loop in SINGLE_TURN else _plain_or_none(rollout.get("multi_turn")),
     }
+    return {name: value for name, value in settings.items() if value not in (None, {})}
+
+
+def _plain_or_none(group: DictConfig | None) -> dict[str, Any] | None:
+    return plain(group) if group else None
 
 
 def run_name(config: DictConfig) -> str:

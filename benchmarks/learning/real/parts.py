@@ -19,7 +19,7 @@ from verl_spo.core.arrays import FloatArray
 from verl_spo.launching import launch
 
 PARTS = 4
-SETTING = Setting("parts", steps=60, parts=PARTS)
+SETTING = Setting("parts", steps=20, parts=PARTS)
 VARIANT = Variant("spo", "constant", "trajectory")
 ARRIVALS = ("as it is", "wrong late")
 _RECIPE = "cpu/arithmetic_spo_separate_async"

@@ -47,7 +47,8 @@ def test_asking_again_finds_the_same_evaluation_and_may_want_more(engine: Engine
         evaluations.add_samples(connection, number, samples(few), 1.0, BUDGET)
     with engine.begin() as connection:
         assert evaluations.begin(connection, more) == number
-        assert sorted(evaluations.sample_keys(connection, number)) == [(p, s) for p in range(3) for s in range(2)]
+        # The last of each problem has failed, and is asked for again.
+        assert sorted(evaluations.sample_keys(connection, number)) == [(place, 0) for place in range(3)]
         evaluations.add_samples(connection, number, samples(more), 2.0, BUDGET)
         evaluations.add_samples(connection, number, samples(more), 3.0, BUDGET)
         assert evaluations.begin(connection, few) == number
@@ -69,11 +70,9 @@ def test_asking_again_finds_the_same_evaluation_and_may_want_more(engine: Engine
     ids=lambda other: next(iter(other)),
 )
 def test_anything_else_is_another_evaluation(engine: Engine, other: dict[str, object]) -> None:
-    one = evaluation(1, model="m") if "step" not in other else evaluation(1)
+    one = evaluation(1, model="m")
     with engine.begin() as connection:
-        first = evaluations.begin(connection, one)
-        second = evaluations.begin(connection, replace(one, **other))
-    assert (first == second) == ("step" in other)
+        assert evaluations.begin(connection, one) != evaluations.begin(connection, replace(one, **other))
 
 
 def test_a_policy_is_told_by_its_run_attempt_and_step(database_url: str, engine: Engine) -> None:
@@ -115,6 +114,20 @@ def test_what_is_superseded_does_not_count(database_url: str) -> None:
     assert found == [(1, 1), (2, 1), (4, 2)]
 
 
+def test_a_sample_that_failed_is_replaced_by_one_that_did_not(engine: Engine, database_url: str) -> None:
+    asked = evaluation(0)
+    with engine.begin() as connection:
+        number = evaluations.begin(connection, asked)
+        evaluations.add_samples(connection, number, samples(asked, [2, 3]), 1.0, BUDGET)
+        better = samples(replace(asked, wanted=5), [3])
+        evaluations.add_samples(connection, number, better, 2.0, BUDGET)
+        evaluations.add_samples(connection, number, samples(asked, [3]), 3.0, BUDGET)
+    with open_reader(database_url) as reader:
+        (row,) = queries.evaluations(reader, None)
+        assert (row.samples, row.answered) == (6, 6)
+        assert [each.finish for each in queries.evaluation_samples(reader, number, place=0)] == [Finish.STOP] * 2
+
+
 def test_texts_keep_to_their_budget_and_those_of_the_oldest_evaluations_go(engine: Engine, database_url: str) -> None:
     trained(database_url, steps=1)
     with engine.begin() as connection:
@@ -130,6 +143,24 @@ def test_texts_keep_to_their_budget_and_those_of_the_oldest_evaluations_go(engin
         ]
         assert queries.evaluation_samples(reader, number)[0].verdicts
     assert kept == [0, 9, 9]
+
+
+def test_models_of_no_run_have_a_budget_each_and_nothing_goes_before_it_is_asked(
+    engine: Engine, database_url: str
+) -> None:
+    numbers = {}
+    with engine.begin() as connection:
+        for model, step in (("a", 0), ("a", 1), ("b", 0)):
+            asked = evaluation(step, model=model)
+            numbers[model, step] = evaluations.begin(connection, asked)
+            evaluations.add_samples(connection, numbers[model, step], samples(asked), 1.0, budget=None)
+        evaluations.trim(connection, numbers["a", 1], budget=1)
+    with open_reader(database_url) as reader:
+        kept = {
+            of: sum(row.response is not None for row in queries.evaluation_samples(reader, number))
+            for of, number in numbers.items()
+        }
+    assert kept == {("a", 0): 0, ("a", 1): 9, ("b", 0): 9}
 
 
 def test_without_a_budget_no_text_is_kept(database_url: str) -> None:

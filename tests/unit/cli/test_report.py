@@ -91,7 +91,20 @@ def test_what_is_not_there_is_named_with_the_remedy(db: str) -> None:
     refused(DataError, "what follows the @ must be a step", "report", "demo/spo", "--against", "other@last")
     refused(DataError, "'reference' has not judged 12 of 12", "report", "demo/spo", "--scorer", "reference")
     refused(StoreError, "run 'nobody': not in", "score", "nobody")
+    refused(
+        ConfigError, "--scorer reasoning_gym: needs what only the rows", "score", "other", "--scorer", "reasoning_gym"
+    )
     refused(ConfigError, "scorer='nobody'", "score", "demo/spo", "--scorer", "nobody")
+
+
+def test_an_evaluation_under_way_does_not_spoil_the_curves_of_others(db: str) -> None:
+    asked = evaluation(6, origin=Origin.EVALUATION)
+    with Evaluating(StoreConfig(url=db), "demo/spo", 1) as store:
+        store.add(store.begin(asked), samples(evaluation(6, problems=1, origin=Origin.EVALUATION)))
+    result = run("report", "demo/spo", "--step", 4, "--to", "json")
+    assert result.exit_code == 0, result.output
+    assert {point["step"] for point in json.loads(result.output)["curves"]} == {2, 4}
+    refused(DataError, "2 of 3 problems have no sample yet", "report", "demo/spo", "--step", 6)
 
 
 def test_scorers_judge_what_is_stored(db: str) -> None:
@@ -126,5 +139,7 @@ def test_the_published_sets_have_two_scorers_of_which_one_is_shown(db: str) -> N
 def test_texts_that_are_gone_cannot_be_judged(db: str) -> None:
     asked = evaluation(6, origin=Origin.EVALUATION)
     with Evaluating(StoreConfig(url=db, rollout_budget_mb=0), "other", 1) as store:
-        store.add(store.begin(asked), answered(asked))
-    refused(DataError, "aime_2024, step 6: the texts of 12 samples are gone", "score", "other", "--scorer", "reference")
+        number = store.begin(asked)
+        store.add(number, answered(asked))
+        store.trim(number)
+    refused(DataError, "aime_2024, step 4: the texts of 12 samples are gone", "score", "other", "--scorer", "reference")

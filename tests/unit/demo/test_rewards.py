@@ -9,22 +9,35 @@ from hypothesis import strategies as st
 from verl_spo.demo.rewards import compute_score
 
 integers = st.integers(-(10**12), 10**12)
-RIGHT, WRONG = {"score": 1.0, "acc": 1.0}, {"score": 0.0, "acc": 0.0}
+RIGHT, WRONG = 1.0, 0.0
+
+
+def score(response: str, truth: object) -> float:
+    """The reward, which is the accuracy too."""
+    said = compute_score("arithmetic", response, truth)
+    assert said["score"] == said["acc"]
+    assert len(said["pred"]) <= 200
+    return said["score"]
 
 
 @given(integers, st.text(" \t\r\n"), st.text(" \t\r\n"))
 def test_the_answer_alone_is_right(answer, before, after):
-    assert compute_score("arithmetic", f"{before}{answer}{after}", str(answer)) == RIGHT
+    assert score(f"{before}{answer}{after}", str(answer)) == RIGHT
+
+
+def test_it_says_what_the_answer_was():
+    assert compute_score("arithmetic", " 42\n", "42")["pred"] == "42"
+    assert compute_score("arithmetic", " \n", "42")["pred"] == ""
 
 
 @given(integers, integers)
 def test_another_number_is_wrong(answer, other):
-    assert compute_score("arithmetic", str(other), str(answer)) == (RIGHT if other == answer else WRONG)
+    assert score(str(other), str(answer)) == (RIGHT if other == answer else WRONG)
 
 
 @given(st.text(), integers)
 def test_any_response_is_scored_and_only_the_answer_wins(response, answer):
-    won = compute_score("arithmetic", response, str(answer)) == RIGHT
+    won = score(response, str(answer)) == RIGHT
     assert won == (response.strip(" \t\r\n") == str(answer))
 
 
@@ -55,11 +68,11 @@ def test_any_response_is_scored_and_only_the_answer_wins(response, answer):
     ],
 )
 def test_hostile_responses_earn_nothing(response):
-    assert compute_score("arithmetic", response, "42") == WRONG
+    assert score(response, "42") == WRONG
 
 
 def test_a_number_as_ground_truth():
-    assert compute_score("arithmetic", "42", 42) == RIGHT
+    assert score("42", 42) == RIGHT
 
 
 def test_whatever_else_verl_hands_over_is_ignored():
@@ -72,7 +85,7 @@ def test_whatever_else_verl_hands_over_is_ignored():
             extra_info=extra,
             reward_router_address="localhost:1",
             reward_model_tokenizer=None,
-        )
+        )["score"]
         == RIGHT
     )
     assert extra == {"num_turns": 2, "rollout_reward_scores": {}}
@@ -83,8 +96,8 @@ def test_verl_finds_and_calls_it():
     from verl.trainer.ppo.reward import get_custom_reward_fn
 
     function = {"path": "pkg://verl_spo.demo.rewards", "name": "compute_score", "reward_kwargs": {}}
-    score = get_custom_reward_fn(OmegaConf.create({"reward": {"custom_reward_function": function}}))
-    assert score(data_source="arithmetic", solution_str="7", ground_truth="7", extra_info={}) == RIGHT
+    judge = get_custom_reward_fn(OmegaConf.create({"reward": {"custom_reward_function": function}}))
+    assert judge(data_source="arithmetic", solution_str="7", ground_truth="7", extra_info={})["score"] == RIGHT
     assert list(signature(compute_score).parameters)[:4] == [
         "data_source",
         "solution_str",

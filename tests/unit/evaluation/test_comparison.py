@@ -1,5 +1,8 @@
 """Two policies on the same problems."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from tests.support.evaluations import evaluated
@@ -49,3 +52,10 @@ def test_problems_won_and_lost_come_by_how_much() -> None:
     won, lost = changes([evaluated(AFTER)], [evaluated(BEFORE)])
     assert [(each.place, each.before, each.after) for each in won["aime_2024"]] == [(0, 0.5, 1.0), (1, 0.0, 0.5)]
     assert [(each.place, each.question) for each in lost["aime_2024"]] == [(2, "problem 2")]
+
+
+def test_what_one_of_them_has_no_figure_of_is_not_compared() -> None:
+    silent = evaluated(AFTER)
+    problems = [replace(problem, votes=np.full(2, -1)) for problem in silent.results.problems]
+    mute = replace(silent, results=replace(silent.results, problems=problems))
+    assert {each.figure for each in compare([mute], [evaluated(BEFORE)])} == {"avg@2", "pass@2", "pass^2"}

@@ -156,7 +156,7 @@ def test_seeds_vary_by_themselves():
     found = seeds_interval([0.60, 0.62, 0.64])
     assert found.mean == pytest.approx(0.62)
     assert found.half_width == pytest.approx(4.3027 * 0.02 / math.sqrt(3), rel=1e-4)
-    assert seeds_interval([0.6, 0.6]).half_width == 0
+    assert math.isnan(seeds_interval([0.6, 0.6]).half_width)
     assert math.isnan(seeds_interval([0.6]).low)
 
 

@@ -1,6 +1,7 @@
 """What a report says, and how it is written down."""
 
 import json
+import math
 import re
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.support.evaluations import evaluated
 from tests.support.hostile import HOSTILE
-from verl_spo.errors import ConfigError
+from verl_spo.errors import ConfigError, DataError
 from verl_spo.evaluation.evaluated import MEAN
 from verl_spo.evaluation.formats import Format
 from verl_spo.evaluation.rendering import cell, interval, render
@@ -34,7 +35,15 @@ def test_a_benchmark_has_a_line_and_their_mean_another(full: Report) -> None:
     assert mean.figures["avg@2"].standard_error < first.figures["avg@2"].standard_error
     assert first.published == {"SPO": 0.84, "GRPO": 0.833}
     assert mean.published == pytest.approx({"SPO": (0.84 + 0.64) / 2, "GRPO": (0.833 + 0.567) / 2})
-    assert first.smallest_difference > mean.smallest_difference > 0
+    assert math.isnan(first.smallest_difference)
+
+
+def test_what_so_many_problems_can_tell_apart_is_known_for_32_samples() -> None:
+    some = [[1, 0] * 16] * 30
+    one, other, mean = build("demo/spo", [evaluated(some), evaluated([*some, *some], "brumo_2025")]).lines
+    assert one.smallest_difference == pytest.approx(0.13 * 2.045 / math.sqrt(30), rel=1e-3)
+    assert one.smallest_difference > other.smallest_difference > mean.smallest_difference
+    assert mean.smallest_difference == pytest.approx(0.13 * 1.991 / math.sqrt(80), rel=1e-3)
 
 
 def test_an_unpublished_benchmark_has_nothing_beside_it() -> None:
@@ -59,11 +68,12 @@ def test_what_a_reader_must_know_is_said(full: Report) -> None:
 def test_doubts_and_failed_sessions_are_told() -> None:
     one = evaluated(SOME)
     doubtful = replace(
-        one, doubts={"disagreement": 2, "truth_in_text": 1, "thoughts": 0}, results=replace(one.results, failed=3)
+        one, doubts={"disagreement": 2, "truth_in_text": 1, "texts": 7}, results=replace(one.results, failed=3)
     )
     notes = build("demo/spo", [doubtful]).notes
     assert notes[-1] == (
-        "aime_2024, of 8 samples: scorers disagree on 2, the right answer stands in 1 that nobody takes for right."
+        "aime_2024, of 7 samples with a text: scorers disagree on 2, "
+        "the right answer stands in 1 that nobody takes for right."
     )
     assert "3 sessions failed and count as wrong; of those with an answer alone, the mean score is 37.5" in notes[-2]
 
@@ -99,7 +109,9 @@ def test_runs_of_other_seeds_are_put_together_apart(full: Report) -> None:
     report = build("demo/spo", both, other_seeds=[other])
     found = {(each.benchmark, each.figure): each for each in report.seeds}
     assert found["aime_2024", "avg@2"].value.mean == pytest.approx((0.5 + 0.375) / 2)
-    assert found["brumo_2025", "avg@2"].value.low == found["brumo_2025", "avg@2"].value.high == 0.375
+    assert found["brumo_2025", "avg@2"].value.mean == 0.375
+    with pytest.raises(DataError, match="aime_2024: the two were evaluated on other problems"):
+        build("demo/spo", both, other_seeds=[[evaluated(SOME, problems_digest=b"q" * 16), other[1]]])
     assert found[MEAN, "avg@2"].runs == 2
     for to in (Format.MARKDOWN, Format.HTML):
         assert "Over 2 training runs" in render(report, to)
@@ -139,16 +151,15 @@ def test_html_is_one_file_that_loads_nothing(full: Report) -> None:
 )
 @pytest.mark.parametrize("to", Format)
 def test_what_problems_say_is_shown_as_text(text: str, to: Format) -> None:
-    one = evaluated(MORE)
+    one = evaluated(MORE, benchmark=text)
     hostile = [type(problem)(problem.place, 1, "aime_2024", text, text) for problem in one.problems]
     after = type(one)(one.row, hostile, one.results)
-    written = render(build(text, [after], ("before", [evaluated(SOME)])), to)
+    written = render(build(text, [after], (text, [evaluated(SOME, benchmark=text)])), to)
     if to is Format.HTML:
         assert not re.search(r"<(script|img|iframe)", written.lower())
     if to is Format.MARKDOWN:
-        assert not re.search(
-            r"(?<!\\)[<\[]", "".join(line for line in written.splitlines() if "problem" not in line)[2:60]
-        )
+        # What is not ours has a backslash before it: no tag, no image, no link.
+        assert not re.search(r"(?<!\\)(<(?! 0\.001)|!\[|\]\()", written)
 
 
 def test_a_cell_is_one_line_and_no_markdown() -> None:

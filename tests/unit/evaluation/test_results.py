@@ -60,3 +60,9 @@ def test_a_problem_without_a_sample_is_an_error() -> None:
 def test_samples_that_a_scorer_has_not_judged_are_an_error() -> None:
     with pytest.raises(DataError, match="'math_verify' has not judged 1 of 2 samples"):
         results([[1], [0]], score=np.array([1.0, np.nan]))
+
+
+def test_where_nobody_says_what_was_answered_there_is_no_vote() -> None:
+    silent = results([[1, 1], [1, 0]], vote=[""] * 4)
+    assert not silent.votes
+    assert results([[1, 1], [1, 0]]).votes

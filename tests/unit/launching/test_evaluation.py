@@ -1,5 +1,6 @@
 """Which policy a user names, and the configuration by which it answers benchmarks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from omegaconf import OmegaConf
 
 from tests.support.configured import configure, make_files, row
 from tests.support.stores import Training, evaluated, info, samples, start, trained
+from tests.support.stores import evaluation as evaluation_of
 from verl_spo.config import StoreConfig
 from verl_spo.errors import CheckpointError, ConfigError, DataError, StoreError
 from verl_spo.launching import evaluation
@@ -106,6 +108,30 @@ def test_a_run_is_loaded_as_it_was_trained_and_sampled_as_asked(db: str, folder:
 
 
 @pytest.mark.slow
+def test_what_the_command_sets_is_not_overridden(db: str, folder: Path) -> None:
+    file, wrong = folder / "data" / "validation.parquet", "actor_rollout_ref.rollout.val_kwargs.temperature=1"
+    with pytest.raises(ConfigError, match=r"val_kwargs.temperature: `verl-spo evaluate` sets it"):
+        evaluation.prepare(find(db, "demo/spo"), [file], Sampling(), db, None, [wrong])
+    prepared = evaluation.prepare(find(db, "demo/spo"), [file], Sampling(), db, None, ["++evaluation.in_flight=4"])
+    assert verl_options.evaluation_config(prepared.config).in_flight == 4
+
+
+def test_a_recorded_configuration_means_itself() -> None:
+    recorded = {"token": "***", "template": "{% if x %}${y}", "nested": [{"key": "***", "n": 1}]}
+    literal = evaluation._literal(recorded)
+    assert literal == {"template": r"{% if x %}\${y}", "nested": [{"n": 1}]}
+    assert OmegaConf.to_container(OmegaConf.create(literal), resolve=True)["template"] == recorded["template"]
+
+
+def test_checkpoints_of_no_run_are_told_apart(db: str, folder: Path) -> None:
+    config = configure(folder)
+    models = {evaluation._model(find(db, folder / "checkpoints" / "spo" / f"global_step_{n}"), config) for n in (2, 4)}
+    assert len(models) == 2
+    with pytest.raises(ConfigError, match=r"--step 3: .*global_step_2 is of step 2"):
+        find(db, folder / "checkpoints" / "spo" / "global_step_2", 3)
+
+
+@pytest.mark.slow
 def test_a_policy_may_be_sampled_as_it_was_trained(db: str, folder: Path) -> None:
     file = folder / "data" / "validation.parquet"
     launch = evaluation.prepare(find(db, "demo/spo"), [file], Sampling(as_trained=True), db, None, [])
@@ -127,10 +153,16 @@ def test_results_are_those_of_the_same_policy_and_sampling(db: str, folder: Path
         policy = evaluation.find("demo/spo", None, reader, False)
         prepared = evaluation.prepare(policy, [file], Sampling(), db, None, [])
         assert evaluation.results(reader, policy, prepared) == []
+        asked = verl_options.evaluation_config(prepared.config).model
+        settings = verl_options.sampling(prepared.config)
+        with Evaluating(StoreConfig(url=db), "demo/spo", 2) as store:
+            mine = store.begin(evaluation_of(4, model=asked, origin=Origin.EVALUATION, settings=settings))
+            store.begin(evaluation_of(4, model=asked, origin=Origin.EVALUATION, settings={**settings, "top_k": 1}))
+        assert [row.id for row in evaluation.results(reader, policy, prepared)] == [mine]
         writer = start(db, Training(), info("other", "b" * 32))
         writer.evaluate(evaluated(4, origin=Origin.EVALUATION, settings=verl_options.sampling(prepared.config)))
         writer.close(Status.FINISHED)
-        assert evaluation.results(reader, policy, prepared) == []
+        assert [row.id for row in evaluation.results(reader, policy, prepared)] == [mine]
 
 
 @pytest.mark.slow
@@ -148,7 +180,7 @@ def test_what_is_complete_need_not_be_started(db: str, folder: Path) -> None:
             number = store.begin(done)
             store.add(number, samples(done, [0, 1, 2]))
             assert not evaluation.is_complete(evaluation.results(reader, policy, prepared), prepared)
-            store.add(number, samples(done))
+            store.add(number, samples(replace(done, wanted=5), [3]))
         assert evaluation.is_complete(evaluation.results(reader, policy, prepared), prepared)
         more = evaluation.prepare(policy, [file], Sampling(samples=5), db, None, [])
         assert not evaluation.is_complete(evaluation.results(reader, policy, more), more)

@@ -11,10 +11,11 @@ from tensordict import NonTensorStack
 from transfer_queue import KVBatchMeta
 
 from verl_spo.core.rewards import RewardScale
+from verl_spo.errors import EvaluationError
 from verl_spo.store.records import Finish
 from verl_spo.training import samples
 from verl_spo.training.agent_loop_names import SEEDED, VERLS
-from verl_spo.training.samples import Answer, AnswerReader, samples_of
+from verl_spo.training.samples import Answer, AnswerReader, Failures, samples_of
 from verl_spo.training.seeding import FIELD, seed_of
 
 EOS = 9
@@ -102,3 +103,25 @@ def test_sessions_that_failed_have_their_place(batch: KVBatchMeta) -> None:
     assert made.finish == [Finish.STOP, Finish.FAILED, Finish.LENGTH]
     np.testing.assert_array_equal(made.reward, [1.0, np.nan, 0.0])
     assert made.response_text == ["1 2", None, "1 2 3 4"]
+
+
+SOME = Answer("u/0", 0, 1, -1, 0, 1.0, Finish.STOP, "", "", "")
+
+
+def test_some_sessions_may_fail() -> None:
+    failures = Failures()
+    for _ in range(10):
+        failures.check([SOME, SOME, None])
+    failures.check([None] * 10)
+
+
+def test_where_most_fail_nothing_more_is_asked() -> None:
+    failures = Failures()
+    failures.check([SOME] * 4)
+    failures.check([None] * 15)
+    with pytest.raises(EvaluationError, match="16 of 20 sessions have failed"):
+        failures.check([None])
+
+
+def test_a_few_failures_at_the_start_say_nothing() -> None:
+    Failures().check([None] * 15)

@@ -9,7 +9,7 @@ from sqlalchemy import Select, and_, func, select
 
 from verl_spo.store.database.reader import Reader
 from verl_spo.store.queries.attempts import kept_through
-from verl_spo.store.records import FloatArray, IntArray
+from verl_spo.store.records import Finish, FloatArray, IntArray
 from verl_spo.store.schema import (
     Base,
     Evaluation,
@@ -24,7 +24,7 @@ from verl_spo.store.text import question, unpack_rollout
 
 @dataclass(frozen=True)
 class EvaluationRow:
-    """One policy on one benchmark, and how many `samples` of it there are."""
+    """One policy on one benchmark; how many `samples` of it there are, and of how many the session has not failed."""
 
     id: int
     run_id: int | None
@@ -39,6 +39,7 @@ class EvaluationRow:
     settings: Mapping[str, Any]
     started_at: float
     samples: int
+    answered: int
 
     @property
     def complete(self) -> bool:
@@ -105,10 +106,11 @@ class Scores:
 
 def evaluations(reader: Reader, run_id: int | None) -> list[EvaluationRow]:
     """The evaluations of a run, or those of models of no run, by step and benchmark; superseded ones are left out."""
-    count = select(func.count()).where(Sample.evaluation_id == Evaluation.id).scalar_subquery().label("samples")
-    names = [name for name in EvaluationRow.__annotations__ if name != "samples"]
+    count = select(func.count()).where(Sample.evaluation_id == Evaluation.id)
+    counts = {"samples": count, "answered": count.where(Sample.finish != Finish.FAILED)}
+    names = [name for name in EvaluationRow.__annotations__ if name not in counts]
     query = (
-        select(*_columns(Evaluation, names), count)
+        select(*_columns(Evaluation, names), *(each.scalar_subquery().label(name) for name, each in counts.items()))
         .where(Evaluation.run_id.is_(None) if run_id is None else Evaluation.run_id == run_id)
         .order_by(Evaluation.step, Evaluation.benchmark, Evaluation.started_at, Evaluation.id)
     )
