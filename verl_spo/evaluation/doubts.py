@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, get_args
 
-from verl_spo.rewards.reference import THOUGHT_END
+from verl_spo.rewards.strict_box import THOUGHT_END
 
 Doubt = Literal["disagreement", "cut_off", "truth_in_text", "thoughts"]
 """What may be wrong with a verdict.

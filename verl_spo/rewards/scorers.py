@@ -73,6 +73,6 @@ SCORERS = {
             high=1.0,
             isolated=True,
         ),
-        Scorer("reference", "verl_spo.rewards.reference", (), "", low=0.0, high=1.0, isolated=False),
+        Scorer("reference", "verl_spo.rewards.strict_box", (), "", low=0.0, high=1.0, isolated=False),
     )
 }

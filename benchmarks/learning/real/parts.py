@@ -66,6 +66,7 @@ def overrides(arrival: str, seed: int, files: trial.Files) -> list[str]:
     """What a run changes in its recipe."""
     given = [
         *trial.overrides(SETTING, VARIANT, seed, files),
+        "trainer.logger=[console]",
         "trainer.save_freq=-1",
         f"trainer.v1.separate_async.parameter_sync_step={PARTS}",
         f"actor_rollout_ref.actor.ppo_mini_batch_size={SETTING.batch // PARTS}",

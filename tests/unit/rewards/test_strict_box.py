@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.hostile import HOSTILE
+from verl_spo import rewards
 from verl_spo.rewards import reference
-from verl_spo.rewards.reference import judge
+from verl_spo.rewards.strict_box import judge
 from verl_spo.rewards.verdicts import Answer, Verdict
 
 THOUGHT = "<think>So it is.</think>"
@@ -75,3 +76,7 @@ def test_it_judges_as_the_recipe_does(response: str, truth: str) -> None:
 def test_hostile_responses_earn_nothing(name: str) -> None:
     result = reference("x", THOUGHT + HOSTILE[name], "42")
     assert (result["score"], result["failed"]) == (0.0, 0.0)
+
+
+def test_the_module_does_not_take_the_place_of_the_function_that_verl_calls() -> None:
+    assert callable(rewards.reference)
