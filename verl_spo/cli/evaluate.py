@@ -60,8 +60,9 @@ def evaluate(
     goes on, and more --samples add to it.
     """
     require("verl")
-    from verl_spo.launching.evaluation import Sampling, find, is_complete, prepare, results
+    from verl_spo.launching.evaluation import Sampling, is_complete, prepare, results
     from verl_spo.launching.log import NAME as LOG_NAME
+    from verl_spo.launching.policies import find
     from verl_spo.training import verl_options
 
     sampling = Sampling(samples, temperature, top_p, top_k, max_response_length, as_trained)

@@ -1,4 +1,4 @@
-"""Evaluating a policy on benchmarks: which policy that is, by which configuration it is loaded, how it is sampled."""
+"""Evaluating a policy on benchmarks: by which configuration it is loaded, how it is sampled, what there is already."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,43 +10,21 @@ import yaml
 from omegaconf import DictConfig
 
 from verl_spo.config import EvaluationConfig
-from verl_spo.errors import CheckpointError, ConfigError
+from verl_spo.errors import ConfigError
 from verl_spo.launching import compose, launch, secrets
 from verl_spo.launching.launch import Launch
+from verl_spo.launching.policies import Policy
 from verl_spo.launching.recipes import override
 from verl_spo.store import Reader, queries
 from verl_spo.store.database.urls import HIDDEN
 from verl_spo.store.evaluations import digest_of_problems
-from verl_spo.store.queries import EvaluationRow, RunDetail
+from verl_spo.store.queries import EvaluationRow
 from verl_spo.store.records import Origin
-from verl_spo.training import checkpoint, verl_options
+from verl_spo.training import verl_options
 from verl_spo.training.agent_loop_names import SEEDED, VERLS
 from verl_spo.training.launcher import EVALUATES
 from verl_spo.training.preflight.data import tables
 from verl_spo.training.prompts.identity import Fields, prompt_of
-
-_STEP = "global_step_"
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What is evaluated.
-
-    Attributes:
-        name: For people.
-        checkpoint: The `global_step_N` folder of its weights; None for the model that `model` names.
-        model: Folder or name of a Hugging Face model; None for the one of the configuration.
-        run: The run that it is of, None if the store has none.
-        step: Of the policy; 0 before training.
-        attempt: Of the run, that it is of.
-    """
-
-    name: str
-    checkpoint: Path | None
-    model: str | None
-    run: RunDetail | None
-    step: int
-    attempt: int
 
 
 @dataclass(frozen=True)
@@ -81,58 +59,6 @@ class Sampling:
             if is_wrong:
                 name, value = option.replace("_", "-"), getattr(self, option)
                 raise ConfigError(f"--{name} {value}: out of range; `verl-spo evaluate --help` says what it may be")
-
-
-def find(target: str, step: int | None, reader: Reader, is_model: bool) -> Policy:
-    """The policy that a user names: a run, a folder of its checkpoints, or a Hugging Face model.
-
-    Args:
-        target: Name of a run, path of a `global_step_N` folder, folder or hub name of a model.
-        step: Of a run's checkpoint; None for the latest one.
-        reader: The store.
-        is_model: Whether a name that is neither a run nor a folder here is a model's.
-
-    Raises:
-        CheckpointError: There is no such checkpoint.
-        StoreError: There is no such run, and no such folder.
-    """
-    folder = Path(target)
-    if folder.name.removeprefix(_STEP).isdecimal():
-        policy = _of_checkpoint(folder, reader)
-        if step not in (None, policy.step):
-            raise ConfigError(f"--step {step}: {target} is of step {policy.step}; leave it out")
-        return policy
-    if (folder / "config.json").is_file() or (is_model and queries.find_run(reader, target) is None):
-        return Policy(target, None, target, None, 0, 0)
-    return _of_run(queries.run(reader, target), step)
-
-
-def _of_run(run: RunDetail, step: int | None) -> Policy:
-    root = Path(run.config["trainer"]["default_local_dir"])
-    if step == 0:
-        return Policy(run.run.name, None, None, run, 0, 1)
-    step = verl_options.latest_step(root) if step is None else step
-    if step is None:
-        raise CheckpointError(f"run {run.run.name!r}: has no checkpoint in {root}; --step 0 evaluates where it began")
-    return Policy(run.run.name, _existing(root / f"{_STEP}{step}"), None, run, step, _attempt(run, step))
-
-
-def _of_checkpoint(folder: Path, reader: Reader) -> Policy:
-    owner, step = checkpoint.owner(_existing(folder)), int(folder.name.removeprefix(_STEP))
-    run = queries.find_run(reader, owner) if owner else None
-    return Policy(str(folder), folder, None, run, step, _attempt(run, step) if run else 0)
-
-
-def _existing(folder: Path) -> Path:
-    if not (folder / checkpoint.WEIGHTS).is_dir():
-        there = sorted(path.name for path in folder.parent.glob(f"{_STEP}*") if (path / checkpoint.WEIGHTS).is_dir())
-        raise CheckpointError(f"{folder}: no checkpoint with weights; there are {', '.join(there) or 'none'}")
-    return folder
-
-
-def _attempt(run: RunDetail, step: int) -> int:
-    """The last attempt that began before a step."""
-    return max((each.attempt for each in run.attempts if (each.resumed_from or 0) < step), default=1)
 
 
 def prepare(

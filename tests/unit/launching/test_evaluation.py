@@ -1,4 +1,4 @@
-"""Which policy a user names, and the configuration by which it answers benchmarks."""
+"""The configuration by which a policy answers benchmarks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from tests.support.configured import configure, make_files, row
-from tests.support.stores import Training, evaluated, info, samples, start, trained
+from tests.support.configured import configure, row
+from tests.support.stores import Training, evaluated, info, samples, start
 from tests.support.stores import evaluation as evaluation_of
 from verl_spo.config import StoreConfig
-from verl_spo.errors import CheckpointError, ConfigError, DataError, StoreError
+from verl_spo.errors import ConfigError, DataError
 from verl_spo.launching import evaluation
-from verl_spo.launching.evaluation import Policy, Sampling
+from verl_spo.launching.evaluation import Sampling
 from verl_spo.launching.launch import evaluates, is_spo
+from verl_spo.launching.policies import Policy
+from verl_spo.launching.policies import find as find_policy
 from verl_spo.store import open_reader
 from verl_spo.store.evaluating import Evaluating
 from verl_spo.store.records import EvaluationInfo, Origin, PromptRecord
@@ -23,43 +25,9 @@ from verl_spo.training.agent_loop_names import SEEDED
 from verl_spo.training.prompts.identity import Fields, prompt_of
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The files of a run, with checkpoints of steps 2 and 4."""
-    make_files(tmp_path)
-    for step in (2, 4):
-        (tmp_path / "checkpoints" / "spo" / f"global_step_{step}" / "actor").mkdir(parents=True)
-    (tmp_path / "checkpoints" / "spo" / "latest_checkpointed_iteration.txt").write_text("4")
-    return tmp_path
-
-
-@pytest.fixture
-def db(folder: Path) -> str:
-    """A store with the run of those checkpoints, which was resumed from step 2."""
-    url = f"sqlite:///{folder}/store.db"
-    config = verl_options.plain(configure(folder, f"trainer.default_local_dir={folder}/checkpoints/spo"))
-    training = trained(url, steps=4, run=info(config=config))
-    training.step = 2
-    writer = start(url, training, info(config=config), resume_step=2)
-    writer.submit(training.advance())
-    writer.close(Status.FINISHED)
-    return url
-
-
 def find(db: str, target: object, step: int | None = None, is_model: bool = False) -> Policy:
     with open_reader(db) as reader:
-        return evaluation.find(str(target), step, reader, is_model)
-
-
-def test_a_run_is_evaluated_at_its_latest_checkpoint_or_the_one_named(db: str, folder: Path) -> None:
-    latest, earlier, first = find(db, "demo/spo"), find(db, "demo/spo", 2), find(db, "demo/spo", 0)
-    assert latest.checkpoint == folder / "checkpoints" / "spo" / "global_step_4"
-    assert [(each.step, each.attempt) for each in (latest, earlier, first)] == [(4, 2), (2, 1), (0, 1)]
-    assert first.checkpoint is None
-    with pytest.raises(
-        CheckpointError, match=r"global_step_3: no checkpoint with weights; there are global_step_2, glo"
-    ):
-        find(db, "demo/spo", 3)
+        return find_policy(str(target), step, reader, is_model)
 
 
 def test_a_checkpoint_of_no_run_is_evaluated_by_a_recipe(db: str, folder: Path) -> None:
@@ -69,12 +37,10 @@ def test_a_checkpoint_of_no_run_is_evaluated_by_a_recipe(db: str, folder: Path) 
         evaluation.prepare(policy, [], Sampling(), db, None, [])
 
 
-def test_a_model_is_a_folder_or_with_a_recipe_a_name(db: str, folder: Path) -> None:
-    assert find(db, folder / "model").model == str(folder / "model")
-    assert find(db, "Qwen/Qwen3-0.6B", is_model=True).model == "Qwen/Qwen3-0.6B"
-    assert find(db, "demo/spo", is_model=True).run is not None
-    with pytest.raises(StoreError, match=r"run .Qwen/Qwen3-0\.6B.: not in"):
-        find(db, "Qwen/Qwen3-0.6B")
+def test_checkpoints_of_no_run_are_told_apart(db: str, folder: Path) -> None:
+    config = configure(folder)
+    models = {evaluation._model(find(db, folder / "checkpoints" / "spo" / f"global_step_{n}"), config) for n in (2, 4)}
+    assert len(models) == 2
 
 
 @pytest.mark.parametrize(
@@ -123,14 +89,6 @@ def test_a_recorded_configuration_means_itself() -> None:
     assert OmegaConf.to_container(OmegaConf.create(literal), resolve=True)["template"] == recorded["template"]
 
 
-def test_checkpoints_of_no_run_are_told_apart(db: str, folder: Path) -> None:
-    config = configure(folder)
-    models = {evaluation._model(find(db, folder / "checkpoints" / "spo" / f"global_step_{n}"), config) for n in (2, 4)}
-    assert len(models) == 2
-    with pytest.raises(ConfigError, match=r"--step 3: .*global_step_2 is of step 2"):
-        find(db, folder / "checkpoints" / "spo" / "global_step_2", 3)
-
-
 @pytest.mark.slow
 def test_a_policy_may_be_sampled_as_it_was_trained(db: str, folder: Path) -> None:
     file = folder / "data" / "validation.parquet"
@@ -150,7 +108,7 @@ def test_a_missing_benchmark_or_model_is_found_before_the_start(db: str, folder:
 def test_results_are_those_of_the_same_policy_and_sampling(db: str, folder: Path) -> None:
     file = folder / "data" / "validation.parquet"
     with open_reader(db) as reader:
-        policy = evaluation.find("demo/spo", None, reader, False)
+        policy = find_policy("demo/spo", None, reader, False)
         prepared = evaluation.prepare(policy, [file], Sampling(), db, None, [])
         assert evaluation.results(reader, policy, prepared) == []
         asked = verl_options.evaluation_config(prepared.config).model
@@ -169,7 +127,7 @@ def test_results_are_those_of_the_same_policy_and_sampling(db: str, folder: Path
 def test_what_is_complete_need_not_be_started(db: str, folder: Path) -> None:
     file = folder / "data" / "validation.parquet"
     with open_reader(db) as reader:
-        policy = evaluation.find("demo/spo", None, reader, False)
+        policy = find_policy("demo/spo", None, reader, False)
         prepared = evaluation.prepare(policy, [file], Sampling(samples=4), db, None, [])
         settings, asked = verl_options.sampling(prepared.config), verl_options.evaluation_config(prepared.config)
         rows = [row(), row("1+2", "3")]
