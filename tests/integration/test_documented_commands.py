@@ -15,15 +15,18 @@ from typer import Context
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from tests.support.stores import trained
+from tests.support.stores import evaluation, samples, trained
 from verl_spo.cli.main import app
+from verl_spo.config import StoreConfig
 from verl_spo.datasets.sources import SOURCES
 from verl_spo.launching import compose, search_path
+from verl_spo.store.evaluating import Evaluating
+from verl_spo.store.records import Origin
 
 PROJECT = Path(__file__).parents[2]
 PLACEHOLDERS = {"RUN": "demo/spo", "NEW": "demo/renamed", "WORDS": "plus", "FOLDER": "demo-spo"}
 # What serves for ever or takes minutes has end-to-end tests; here its arguments are parsed.
-LONG = ("dashboard", "demo", "doctor")
+LONG = ("dashboard", "demo", "doctor", "evaluate")
 RECIPES = ("train", "init-values")
 # From the hub, or with a package that not every environment has; a model takes half a minute.
 PROBLEM_SETS = (*SOURCES, "reasoning-gym")
@@ -43,6 +46,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with a small run."""
     path = tmp_path_factory.mktemp("documented") / "verl_spo.db"
     trained(f"sqlite:///{path}", steps=3, texts=True)
+    with Evaluating(StoreConfig(url=f"sqlite:///{path}"), "demo/spo", 1) as store:
+        for step in (100, 200):
+            asked = evaluation(step, origin=Origin.EVALUATION)
+            store.add(store.begin(asked), samples(asked))
     return path
 
 
