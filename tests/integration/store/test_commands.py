@@ -155,7 +155,7 @@ def test_every_command_prints_json(training: Training, database_url: str) -> Non
     assert current == {"database": describe(parse(database_url)), "schema": HEAD, "used": HEAD}
     assert document("db", "upgrade") == {"database": current["database"], "before": HEAD, "schema": HEAD}
     pruned = document("db", "prune", "--keep-rollouts", "4", "--dry-run")
-    assert pruned["rows"] == {"rollouts": 6 * BATCH}
+    assert pruned["rows"] == {"rollouts": 6 * BATCH, "sample_texts": 0}
     assert (pruned["runs"], pruned["deleted"]) == (2, False)
     assert document("db", "prune", "--keep-rollouts", "4", "--yes") == {**pruned, "deleted": True}
     assert set(document("db", "vacuum")) == {"before", "after"}

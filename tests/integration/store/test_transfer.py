@@ -32,7 +32,7 @@ from verl_spo.store.schema import (
     TrackerState,
     table_of,
 )
-from verl_spo.store.transfer import FORMATS, export_run, formats, import_run, import_scores
+from verl_spo.store.transfer import FORMATS, export_run, formats, import_run, import_scores, manifest
 from verl_spo.store.transfer.scores import read_scores
 
 
@@ -271,9 +271,9 @@ def test_a_file_that_is_not_as_it_was_exported_is_refused(
     [
         (None, r"no run\.json in it"),
         ('{"version": 99}', "its version is 99"),
-        ('{"version": 3', r"run\.json: not JSON .*; export the run again"),
+        ('{"version": ', r"run\.json: not JSON .*; export the run again"),
         ("[]", "its version is None"),
-        ('{"version": 3, "format": "csv"}', r"run\.json: is incomplete; export the run again"),
+        (f'{{"version": {manifest.VERSION}, "format": "csv"}}', r"run\.json: is incomplete; export the run again"),
     ],
 )
 def test_a_folder_that_is_no_export_is_refused(
