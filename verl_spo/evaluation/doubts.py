@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, get_args
 
 from verl_spo.rewards.strict_box import THOUGHT_END
+from verl_spo.store.records import Finish
 
 Doubt = Literal["disagreement", "cut_off", "truth_in_text", "thoughts"]
 """What may be wrong with a verdict.
@@ -16,8 +17,6 @@ truth_in_text: every scorer gives 0, and yet the ground truth stands in the last
 thoughts: the response has not exactly one `</think>`, so that `reference` gives 0 whatever it says.
 """
 
-CUT_OFF = "length"
-"""vLLM's finish reason for a response that reached its token limit."""
 _SEARCHED_CHARACTERS = 300
 
 
@@ -27,12 +26,12 @@ def doubts(response: str, truth: str, finish_reason: str | None, scores: Mapping
     Args:
         response: What the model wrote.
         truth: The ground truth, which counts as standing in the text where it is no part of a longer word or number.
-        finish_reason: As vLLM gives it; None if unknown.
+        finish_reason: How the sample ended; None if unknown.
         scores: By scorer, in [0, 1].
     """
     holds: dict[Doubt, bool] = {
         "disagreement": len(set(scores.values())) > 1,
-        "cut_off": finish_reason == CUT_OFF,
+        "cut_off": finish_reason == Finish.LENGTH,
         "truth_in_text": not any(scores.values()) and _stands_in(truth, response[-_SEARCHED_CHARACTERS:]),
         "thoughts": response.count(THOUGHT_END) != 1,
     }

@@ -60,12 +60,6 @@ class Results:
         """Samples that every problem has."""
         return min(problem.scores.size for problem in self.problems)
 
-    @property
-    def ks(self) -> list[int]:
-        """1, 2, 4, ... and all samples."""
-        powers = [2**power for power in range(self.samples.bit_length()) if 2**power < self.samples]
-        return [*powers, self.samples]
-
     def average(self) -> FloatArray:
         """avg@n of each problem, (problems,)."""
         return np.array([average(problem.scores) for problem in self.problems])

@@ -17,7 +17,7 @@ def results(rights: list[list[int]], problems: int | None = None, **changes: obj
 
 def test_each_problem_has_its_figures() -> None:
     found = results([[1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
-    assert (found.samples, found.ks) == (4, [1, 2, 4])
+    assert found.samples == 4
     assert found.average().tolist() == [0.75, 0.25, 0.0]
     assert found.pass_at(4).tolist() == [1.0, 1.0, 0.0]
     assert found.all_pass_at(1).tolist() == [0.75, 0.25, 0.0]
