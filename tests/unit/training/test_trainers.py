@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from inspect import signature
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,6 +65,8 @@ def make_trainer(kind: type, **attributes: Any) -> Any:
         "_in_training": True,
         "_stopping": False,
         "_saved_step": None,
+        # Judges on the trainer's own devices: nobody looks at validations.
+        "reward_loop_manager": SimpleNamespace(reward_loop_worker_handles=None),
         **attributes,
     }
     vars(trainer).update(given)
@@ -89,6 +92,26 @@ def test_a_trainer_says_first_what_is_without_effect_and_which_machine_writes_wh
     files = {"train_files": "train.parquet", "val_files": "validation.parquet", "custom_cls": {"path": None}}
     SPOTrainerSync(OmegaConf.create({"data": files, "trainer": {"v1": {"trainer_mode": "spo_sync"}}}))
     assert caplog.messages
+
+
+@pytest.mark.parametrize(("judges", "kept"), [(["worker"], ["a record of step 3"]), (None, [])])
+def test_a_validation_leaves_its_samples(
+    judges: list[str] | None, kept: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records: list[str] = []
+    trainer = make_trainer(
+        SPOTrainerSync,
+        global_steps=3,
+        replay_buffer=None,
+        reward_loop_manager=SimpleNamespace(reward_loop_worker_handles=judges),
+        validation=SimpleNamespace(
+            watching=lambda buffer: nullcontext(), records=lambda step: [f"a record of step {step}"]
+        ),
+        recorder=SimpleNamespace(evaluate=records.append),
+    )
+    monkeypatch.setattr(PPOTrainer, "_validate", lambda self: {"val-core/arithmetic/acc/mean@1": 0.5})
+    assert trainer._validate() == {"val-core/arithmetic/acc/mean@1": 0.5}
+    assert records == kept
 
 
 def test_requests_that_verl_replaces_within_a_step_count_as_failed(queue: dict[str, dict[str, Any]]) -> None:
