@@ -31,7 +31,7 @@ def register(engine: Engine, prompts: Iterable[PromptRecord]) -> IntArray:
     ids: list[IntArray] = []
     while chunk := list(islice(source, _CHUNK)):
         with engine.begin() as connection:
-            ids.append(register_in(connection, chunk))
+            ids.append(_register_chunk(connection, chunk))
     if len(ids) > 1:
         _settle(engine)
     return np.concatenate(ids) if ids else np.empty(0, dtype=np.int64)
@@ -51,8 +51,14 @@ def ids_of(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]
     return {bytes(digest): number for digest, number in rows}
 
 
-def register_in(connection: Connection, chunk: Sequence[PromptRecord]) -> IntArray:
-    """`register` as a part of the caller's transaction, for no more than some thousands."""
+def register_in(connection: Connection, prompts: Sequence[PromptRecord]) -> IntArray:
+    """`register` as a part of the caller's transaction."""
+    starts = range(0, len(prompts), _CHUNK)
+    ids = [_register_chunk(connection, prompts[start : start + _CHUNK]) for start in starts]
+    return np.concatenate(ids) if ids else np.empty(0, dtype=np.int64)
+
+
+def _register_chunk(connection: Connection, chunk: Sequence[PromptRecord]) -> IntArray:
     _check(chunk)
     digests = [prompt.digest for prompt in chunk]
     if connection.dialect.name == "postgresql":

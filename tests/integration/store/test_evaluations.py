@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from tests.support.stores import Training, evaluated, evaluation, info, samples, trained, writing
+from tests.support.stores import Training, evaluated, evaluation, info, pool, samples, trained, writing
 from verl_spo.store import evaluations, open_reader, queries
 from verl_spo.store.database.connections import open_engine
 from verl_spo.store.records import Finish, Origin, Verdicts
@@ -168,6 +168,28 @@ def test_without_a_budget_no_text_is_kept(database_url: str) -> None:
         writer.evaluate(evaluated(0))
     with open_reader(database_url) as reader:
         assert {row.response for row in queries.evaluation_samples(reader, 1)} == {None}
+
+
+def test_a_benchmark_of_many_problems_is_registered_in_parts(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verl_spo.store.prompts._CHUNK", 3)
+    asked = evaluation(0, problems=7)
+    with engine.begin() as connection:
+        number = evaluations.begin(connection, asked)
+    with open_reader(database_url) as reader:
+        truths = [row.ground_truth for row in queries.evaluation_problems(reader, number)]
+    assert truths == [problem.ground_truth for problem in asked.problems]
+
+
+def test_one_transaction_may_have_several_benchmarks(engine: Engine, database_url: str) -> None:
+    """As a validation of several data sources leaves them to the writer."""
+    others = pool(3)
+    with engine.begin() as connection:
+        for name, problems in (("aime_2024", evaluation().problems), ("aime_2025", others)):
+            evaluations.begin(connection, replace(evaluation(0), benchmark=name, problems=problems))
+    with open_reader(database_url) as reader:
+        assert {row.benchmark for row in queries.evaluations(reader, None)} == {"aime_2024", "aime_2025"}
 
 
 def test_runs_do_not_see_each_others_evaluations(database_url: str) -> None:

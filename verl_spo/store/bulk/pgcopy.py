@@ -17,6 +17,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    delete,
     func,
     literal,
     select,
@@ -56,9 +57,10 @@ def upsert_columns(
 
 
 def temporary(connection: Connection, name: str, *columns: Column[Any]) -> Table:
-    """A table of this connection, empty at the start of every transaction."""
+    """A table of this connection, empty, also where the transaction has used it before."""
     made = Table(name, MetaData(), *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DELETE ROWS")
     connection.execute(CreateTable(made, if_not_exists=True))
+    connection.execute(delete(made))
     return made
 
 
