@@ -1,30 +1,23 @@
 """`verl-spo evaluate`: what a run, a checkpoint or a model scores on benchmarks."""
 
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event, Thread
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from verl_spo.cli.database import DEFAULT_DB, Db
 from verl_spo.cli.extras import require
 from verl_spo.cli.judging import Scorers, judge
 from verl_spo.cli.problem_sets import DEFAULT_FOLDER
-from verl_spo.cli.terminal import printable, say
+from verl_spo.cli.progress import follow_samples
+from verl_spo.cli.terminal import say
 from verl_spo.cli.train import told
 from verl_spo.datasets.sources import SOURCES
-from verl_spo.errors import DataError, StoreError
+from verl_spo.errors import DataError
 from verl_spo.store import open_reader
 from verl_spo.store.database.connections import writing
 from verl_spo.store.evaluating import Evaluating
-from verl_spo.store.queries import EvaluationRow
-
-POLL_S = 1.0
 
 
 def evaluate(
@@ -76,7 +69,7 @@ def evaluate(
             say(f"{policy.name}, step {policy.step}: all samples are there")
         else:
             say(f"evaluating {policy.name}, step {policy.step}; verl's output: {prepared.folder / LOG_NAME}")
-            with _progress(lambda: results(reader, policy, prepared), samples):
+            with follow_samples(lambda: results(reader, policy, prepared), samples):
                 ended = prepared.run()
             if status := told(ended):
                 raise typer.Exit(status)
@@ -99,34 +92,3 @@ def _file(name: str, folder: Path) -> Path:
     raise DataError(
         f"--benchmark {name}: no such file, nor {name}.parquet in {folder}; `verl-spo data` has {', '.join(SOURCES)}"
     )
-
-
-@contextmanager
-def _progress(rows: Callable[[], list[EvaluationRow]], samples: int) -> Iterator[None]:
-    """Show how many samples of each benchmark are there while the block runs."""
-    console = Console(highlight=False)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=console, disable=not console.is_terminal)
-    tasks, ended = dict[int, TaskID](), Event()
-
-    def show() -> None:
-        # The database may be away for a while; what is wrong with it, the evaluation itself says.
-        with suppress(StoreError):
-            for row in rows():
-                if row.id not in tasks:
-                    tasks[row.id] = bar.add_task(printable(row.benchmark))
-                bar.update(tasks[row.id], total=samples * row.problems, completed=row.samples)
-
-    def watch() -> None:
-        while not ended.wait(POLL_S):
-            show()
-
-    with bar:
-        thread = Thread(target=watch, name="progress", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-            show()

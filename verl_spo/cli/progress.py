@@ -1,6 +1,6 @@
-"""A progress bar for a training run, from what the run writes to the store."""
+"""Progress bars of a training run and of an evaluation, from what they write to the store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from verl_spo.cli.terminal import printable
 from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, queries
+from verl_spo.store.queries import EvaluationRow
 
 POLL_S = 1.0
 LINE_EVERY_STEPS = 10
@@ -26,40 +27,74 @@ def follow(url: str, run_name: str, total_steps: int | None) -> Iterator[None]:
         run_name: The run, which may not have begun yet.
         total_steps: Training steps, where they are known.
     """
+    bar, lines = _bar("{task.fields[state]}"), _Lines()
+    task = bar.add_task(printable(run_name), total=total_steps, state="")
+
+    def look() -> None:
+        with open_reader(url) as reader:
+            phase, step, figures = _state(reader, run_name)
+        bar.update(task, completed=step, state=phase or figures)
+        if bar.disable and (line := lines.next(phase, step, figures)):
+            bar.console.print(line, soft_wrap=True, markup=False)
+
+    with _shown(bar, look):
+        yield
+
+
+@contextmanager
+def follow_samples(rows: Callable[[], list[EvaluationRow]], samples: int) -> Iterator[None]:
+    """Show how many samples there are while the block runs, if anybody is at a terminal.
+
+    Args:
+        rows: Gives the evaluations, a bar each.
+        samples: Per problem, that are wanted.
+    """
+    bar, tasks = _bar(), dict[int, TaskID]()
+
+    def look() -> None:
+        for row in rows():
+            if row.id not in tasks:
+                tasks[row.id] = bar.add_task(printable(row.benchmark))
+            bar.update(tasks[row.id], total=samples * row.problems, completed=row.samples)
+
+    with _shown(bar, look):
+        yield
+
+
+def _bar(*further: str) -> Progress:
     console = Console(highlight=False)
-    bar = Progress(
+    return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[state]}", markup=False),
+        *(TextColumn(text, markup=False) for text in further),
         console=console,
         disable=not console.is_terminal,
     )
+
+
+@contextmanager
+def _shown(bar: Progress, look: Callable[[], None]) -> Iterator[None]:
+    """Show a bar while the block runs, and let `look` bring it up to date each second and at the end."""
     ended = Event()
+
+    def watch() -> None:
+        over = False
+        while not over:
+            over = ended.wait(POLL_S)
+            # The database, or the run in it, may not be there yet; what is wrong with it, the training itself says.
+            with suppress(StoreError):
+                look()
+
+    thread = Thread(target=watch, name="progress", daemon=True)
     with bar:
-        task = bar.add_task(printable(run_name), total=total_steps, state="")
-        thread = Thread(target=_watch, args=(url, run_name, bar, task, ended), name="progress", daemon=True)
         thread.start()
         try:
             yield
         finally:
             ended.set()
             thread.join()
-
-
-def _watch(url: str, run_name: str, bar: Progress, task: TaskID, ended: Event) -> None:
-    lines, reader = _Lines(), None
-    while not ended.wait(POLL_S):
-        # The database, or the run in it, may not be there yet; what is wrong with it, the training itself says.
-        with suppress(StoreError):
-            reader = reader or open_reader(url)
-            phase, step, figures = _state(reader, run_name)
-            bar.update(task, completed=step, state=phase or figures)
-            if bar.disable and (line := lines.next(phase, step, figures)):
-                bar.console.print(line, soft_wrap=True, markup=False)
-    if reader is not None:
-        reader.close()
 
 
 class _Lines:

@@ -1,10 +1,13 @@
 """What the progress bar and its lines say."""
 
+import re
 from pathlib import Path
 
-from tests.support.stores import Training, info, start
-from verl_spo.cli.progress import _Lines, _state
-from verl_spo.store import open_reader
+import pytest
+
+from tests.support.stores import Training, info, start, trained
+from verl_spo.cli.progress import _Lines, _state, follow, follow_samples
+from verl_spo.store import open_reader, queries
 from verl_spo.store.database.connections import open_engine
 from verl_spo.store.runs import starts
 from verl_spo.store.runs.status import Status
@@ -55,3 +58,22 @@ def test_without_a_terminal_each_phase_and_every_tenth_step_has_a_line() -> None
     seen = [("loading", 0), ("loading", 0), ("validating", 0), ("", 1), ("", 9), ("", 10), ("", 11), ("", 25)]
     said = [lines.next(phase, step, f"reward {step}") for phase, step in seen]
     assert [line for line in said if line] == ["loading", "validating", "step 10: reward 10", "step 25: reward 25"]
+
+
+def test_a_run_that_is_not_there_yet_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    with follow(url, "demo/spo", 10):
+        starts.begin(open_engine(url), "demo/spo", STARTER, "starting Ray")
+    assert capsys.readouterr().out == "starting Ray\n"
+
+
+def test_each_benchmark_has_a_bar_of_its_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    url = f"sqlite:///{tmp_path}/store.db"
+    trained(url, steps=2, evaluated_at=(1,))
+    with open_reader(url) as reader, follow_samples(lambda: queries.evaluations(reader, 1), samples=8):
+        pass
+    shown = re.sub(r"\x1b\[[0-9;?]*\w", "", capsys.readouterr().out)
+    assert re.search(r"aime_2024 .* 12/24 ", shown)
