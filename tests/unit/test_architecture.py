@@ -34,6 +34,7 @@ ALLOWED = {
         "datasets",
         "demo",
         "evaluation",
+        "rewards",
         "store",
         "training",
         "launching",

@@ -8,7 +8,7 @@ import typer
 
 from verl_spo.cli.database import DEFAULT_DB, Db
 from verl_spo.cli.extras import require
-from verl_spo.cli.judging import Scorers, judge
+from verl_spo.cli.judging import Scorers, judge, scorers_of
 from verl_spo.cli.problem_sets import DEFAULT_FOLDER
 from verl_spo.cli.progress import follow_samples
 from verl_spo.cli.terminal import say
@@ -53,7 +53,7 @@ def evaluate(
     goes on, and more --samples add to it.
     """
     require("verl")
-    from verl_spo.launching.evaluation import Sampling, is_complete, prepare, results
+    from verl_spo.launching.evaluation import Sampling, is_complete, prepare, results, sources_of
     from verl_spo.launching.log import NAME as LOG_NAME
     from verl_spo.launching.policies import find
     from verl_spo.training import verl_options
@@ -65,6 +65,7 @@ def evaluate(
     with open_reader(db) as reader:
         policy = find(target, step, reader, is_model=recipe is not None)
         prepared = prepare(policy, files, sampling, db, recipe, context.args)
+        scorers_of(scorer, sources_of(prepared))
         if is_complete(results(reader, policy, prepared), prepared):
             say(f"{policy.name}, step {policy.step}: all samples are there")
         else:

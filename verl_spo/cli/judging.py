@@ -1,20 +1,20 @@
 """`verl-spo score`: what scorers say of stored samples."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated
 
 import typer
 
 from verl_spo.cli.database import DEFAULT_DB, Db
-from verl_spo.cli.extras import require
 from verl_spo.cli.terminal import say
 from verl_spo.config import StoreConfig
 from verl_spo.datasets.sources import SOURCES
 from verl_spo.errors import ConfigError, DataError
+from verl_spo.rewards import SCORERS
 from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.evaluating import Evaluating
 from verl_spo.store.queries import EvaluationRow
-from verl_spo.store.records import Verdicts
+from verl_spo.store.records import Finish, Verdicts
 
 MATHEMATICS = ("math_verify", "reference")
 """The scorers of the published sets, the default one first."""
@@ -55,15 +55,10 @@ def judge(
         ConfigError: There is no such scorer, or it needs what is not installed.
         DataError: Texts of samples are gone.
     """
+    names = scorers_of(scorers, {row.benchmark for row in rows})
     with Evaluating(StoreConfig(url=db)) as store:
         for row in rows:
-            for name in scorers if scorers is not None else MATHEMATICS if row.benchmark in _PUBLISHED else ():
-                if name in _NEED_ROWS:
-                    raise ConfigError(
-                        f"--scorer {name}: needs what only the rows of a file say, which the store does not have; the "
-                        "verdicts of a recipe that has it as its reward are those of the scorer 'reward'"
-                    )
-                require("math")
+            for name in names if scorers is not None or row.benchmark in _PUBLISHED else ():
                 count = 0
                 for verdicts in _verdicts(reader, row, name, again):
                     store.judge(row.id, name, verdicts)
@@ -72,12 +67,31 @@ def judge(
                     say(f"{row.benchmark}, step {row.step}: {name} has judged {count:,} samples")
 
 
+def scorers_of(scorers: Sequence[str] | None, benchmarks: Collection[str]) -> Sequence[str]:
+    """The scorers that can judge, as `judge` takes them: what is wrong with one is said before anything is answered.
+
+    Raises:
+        ConfigError: There is no such scorer, it needs what is not installed, or what the store does not have.
+    """
+    names = scorers if scorers is not None else MATHEMATICS if _PUBLISHED & {*benchmarks} else ()
+    for name in names:
+        if name in _NEED_ROWS:
+            raise ConfigError(
+                f"--scorer {name}: needs what only the rows of a file say, which the store does not have; the verdicts "
+                "of a recipe that has it as its reward are those of the scorer 'reward'"
+            )
+        if name not in SCORERS:
+            raise ConfigError(f"--scorer {name}: there are {', '.join(SCORERS)}")
+        SCORERS[name].check_installed("--scorer")
+    return names
+
+
 def _verdicts(reader: Reader, row: EvaluationRow, scorer: str, again: bool) -> Iterable[Verdicts]:
     """What a scorer says, problem by problem, of those with a sample that it has not judged."""
     from verl_spo.evaluation.scoring import Sample, score
 
     problems = {problem.place: problem for problem in queries.evaluation_problems(reader, row.id)}
-    samples = [each for each in queries.evaluation_samples(reader, row.id) if each.finish != "failed"]
+    samples = [each for each in queries.evaluation_samples(reader, row.id) if each.finish != Finish.FAILED]
     open_places = {each.place for each in samples if again or scorer not in each.verdicts}
     chosen = [each for each in samples if each.place in open_places]
     if gone := sum(each.response is None for each in chosen):

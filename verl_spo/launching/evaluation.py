@@ -113,14 +113,24 @@ def is_complete(rows: Sequence[EvaluationRow], prepared: Launch) -> bool:
 
     Where a problem has media, which verl puts into its messages, this cannot be told without verl: then it is not.
     """
+    samples = verl_options.evaluation_config(prepared.config).samples
+    there = {row.problems_digest for row in rows if row.answered >= samples * row.problems}
+    return all(digest_of_problems(each) in there for each in _digests(prepared).values())
+
+
+def sources_of(prepared: Launch) -> list[str]:
+    """The benchmarks in a prepared one's files."""
+    return list(_digests(prepared))
+
+
+def _digests(prepared: Launch) -> dict[str, dict[bytes, None]]:
+    """The distinct problems of each benchmark, in order."""
     digests: dict[str, dict[bytes, None]] = {}
     for _, table in tables(prepared.config, "val_files"):
         for number, row in enumerate(table.to_table().to_pylist()):
             prompt = prompt_of(row, Fields.of(prepared.config.data, None), number)
             digests.setdefault(prompt.data_source, {})[prompt.digest] = None
-    samples = verl_options.evaluation_config(prepared.config).samples
-    there = {row.problems_digest for row in rows if row.answered >= samples * row.problems}
-    return all(digest_of_problems(each) in there for each in digests.values())
+    return digests
 
 
 def _folder(policy: Policy) -> Path:

@@ -94,7 +94,7 @@ def test_what_is_not_there_is_named_with_the_remedy(db: str) -> None:
     refused(
         ConfigError, "--scorer reasoning_gym: needs what only the rows", "score", "other", "--scorer", "reasoning_gym"
     )
-    refused(ConfigError, "scorer='nobody'", "score", "demo/spo", "--scorer", "nobody")
+    refused(ConfigError, "--scorer nobody: there are math_dapo", "score", "demo/spo", "--scorer", "nobody")
 
 
 def test_an_evaluation_under_way_does_not_spoil_the_curves_of_others(db: str) -> None:
