@@ -88,7 +88,10 @@ def _resumed_exactly(load: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(load)
     def load_exactly(self: Any, *args: Any, **kwargs: Any) -> None:
-        optimizers = [each.optimizer for each in getattr(self.optimizer, "chained_optimizers", [self.optimizer])]
+        chained = getattr(self.optimizer, "chained_optimizers", [self.optimizer])
+        # Who only generates loads the weights alone.
+        loaded = chained if "optimizer" in self.checkpoint_config.load_contents else []
+        optimizers = [each.optimizer for each in loaded]
         for optimizer in optimizers:
             _begin(optimizer)
         with torch.no_grad():

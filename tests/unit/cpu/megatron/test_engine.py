@@ -2,6 +2,8 @@
 
 import socket
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import multiprocessing
 
 from tests.support import megatron_engine
 from tests.support.models import strong_model
+from verl_spo.cpu.megatron import engine
 
 pytestmark = pytest.mark.slow
 
@@ -33,3 +36,21 @@ def test_it_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert any((first[name] != whole[name]).any() for name in whole)
     for name, weight in whole.items():
         assert torch.equal(resumed[name], weight), name
+
+
+@pytest.mark.parametrize(("contents", "steps"), [(["model", "optimizer"], 3.0), (["model"], None)])
+def test_who_loads_the_weights_alone_has_no_steps_to_count(contents: list[str], steps: float | None) -> None:
+    parameter = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.AdamW([parameter])
+    loaded = []
+
+    def load(self: Any, path: str) -> None:
+        loaded.append(path)
+        if "optimizer" in contents:
+            optimizer.param_groups[0]["step"] = 3
+
+    checkpoints = SimpleNamespace(load_contents=contents)
+    worker = SimpleNamespace(checkpoint_config=checkpoints, optimizer=SimpleNamespace(optimizer=optimizer))
+    engine._resumed_exactly(load)(worker, "a checkpoint")
+    assert loaded == ["a checkpoint"]
+    assert optimizer.state.get(parameter, {}).get("step") == steps
