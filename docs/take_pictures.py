@@ -20,10 +20,10 @@ SETTLED_MS = 3000
 
 
 def main(url: str, run: str) -> None:
-    """Write runs, curves and prompts, each as `NAME-light.png` and `NAME-dark.png`."""
+    """Write every page, each as `NAME-light.png` and `NAME-dark.png`."""
     pages = {
         "runs": "/",
-        "curves": f"/curves?runs={quote(run)}",
+        "training": f"/training?run={quote(run)}",
         "prompts": f"/prompts?run={quote(run)}&sort=Most+visits+first&prompt={most_visited(url, run)}",
     }
     with serve(url, port=0) as server, sync_playwright() as playwright:

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import streamlit as st
 
-from verl_spo_dashboard import parts
+from verl_spo_dashboard import pages
 
 # A file of ours: Streamlit's own symbols, as an icon of the page, come from Google's servers.
 st.set_page_config(page_title="verl-spo", page_icon=Path(__file__).with_name("icon.svg"), layout="wide")
-pages = [
-    st.Page(parts.RUNS, title="Runs", icon=":material/list:", default=True),
-    st.Page(parts.CURVES, title="Curves", icon=":material/show_chart:", url_path="curves"),
-    st.Page(parts.PROMPTS, title="Prompts", icon=":material/quiz:", url_path="prompts"),
-]
-st.navigation(pages, position="top").run()
+every = pages.all_pages()
+# Streamlit's own row of pages hides on a phone.
+page = st.navigation(every, position="hidden")
+top = st.container()
+page.run()
+# The page has put the run that it shows into the address, and the links take it along.
+with top:
+    pages.links(every)

@@ -16,10 +16,6 @@ from verl_spo.store.queries import RunRow
 from verl_spo.store.runs.status import Status
 from verl_spo_dashboard.wording import duration
 
-RUNS = "app_pages/runs.py"
-CURVES = "app_pages/curves.py"
-PROMPTS = "app_pages/prompts.py"
-
 LIVE_S = 2.0
 """Seconds between two looks at a run that trains."""
 
@@ -42,11 +38,13 @@ STATUSES: dict[Status, tuple[str, BadgeColor, str]] = {
 
 
 @contextmanager
-def errors_shown() -> Iterator[None]:
-    """Show what verl-spo raises on purpose as a message in the page."""
+def errors_shown() -> Iterator[list[SPOError]]:
+    """Show what verl-spo raises on purpose as a message in the page; afterwards the list has it."""
+    errors: list[SPOError] = []
     try:
-        yield
+        yield errors
     except SPOError as error:
+        errors.append(error)
         st.error("This cannot be shown.", icon=":material/database_off:")
         st.code(str(error), language=None, wrap_lines=True)
 
@@ -55,12 +53,6 @@ def no_runs() -> None:
     """What a database without any run looks like."""
     st.info("No runs yet: start one, and it appears here by itself.", icon=":material/rocket_launch:")
     st.code("verl-spo train cpu/arithmetic_spo", language="bash")
-
-
-def begin_with(parameter: str, value: str | list[str]) -> None:
-    """What a widget that the address keeps begins with. Unlike a widget's default, it shows in the address too."""
-    if parameter not in st.session_state and parameter not in st.query_params:
-        st.session_state[parameter] = st.query_params[parameter] = value
 
 
 def pace(runs: Iterable[RunRow]) -> float | None:

@@ -9,7 +9,7 @@ import streamlit as st
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import PromptFilter, PromptRow, RunRow
 from verl_spo.store.queries.prompt_plan import Sort
-from verl_spo_dashboard import data, parts
+from verl_spo_dashboard import address, frame, parts
 from verl_spo_dashboard.one_prompt import interval, show
 from verl_spo_dashboard.wording import counted
 
@@ -35,47 +35,37 @@ _TABLE_TEXT = 300
 
 
 def _page() -> None:
-    st.title("Prompts")
-    with parts.errors_shown():
-        database = data.reader()
-        runs = queries.runs(database)
-        if not runs:
-            parts.no_runs()
+    with frame.page("Prompts"):
+        chosen = frame.choose(changed=_first_page)
+        if chosen is None:
             return
-        run, where, order = _controls(database, runs)
-        if run is None:
-            st.info("Choose a run above.", icon=":material/quiz:")
-            return
+        database, run = chosen.database, chosen.run
         parts.notes([run], time.time())
         if not run.pool_size:
             return
+        where, order = _controls(database)
         left, right = st.columns([5, 4], gap="large")
         with left:
             _table(database, run, where, order)
         with right:
-            show(database, run, _chosen())
+            show(database, run, address.number("prompt"))
 
 
-def _controls(database: Reader, runs: Sequence[RunRow]) -> tuple[RunRow | None, PromptFilter, str]:
+def _controls(database: Reader) -> tuple[PromptFilter, str]:
     """Which prompts, in which order. The address keeps it all."""
-    names = [run.name for run in runs]
-    # The newest one, by its name: it will not be the newest for long.
-    parts.begin_with("run", names[0])
     sources = queries.data_sources(database)
-    columns = st.columns([3, 3, 2, 2] if len(sources) > 1 else [3, 3, 2], vertical_alignment="bottom")
-    name = columns[0].selectbox("Run", names, index=None, key="run", bind="query-params", on_change=_first_page)
-    words = columns[1].text_input(
+    columns = st.columns([3, 2, 2] if len(sources) > 1 else [3, 2], vertical_alignment="bottom")
+    words = columns[0].text_input(
         "Search", key="q", type="search", placeholder='Words, or "words in a row"', live=True,
         bind="query-params", on_change=_first_page,
     )  # fmt: skip
-    order = columns[2].selectbox("Order", list(ORDERS), key="sort", bind="query-params", on_change=_first_page)
+    order = columns[1].selectbox("Order", list(ORDERS), key="sort", bind="query-params", on_change=_first_page)
     source = None
     if len(sources) > 1:
-        source = columns[3].selectbox(
+        source = columns[2].selectbox(
             "Source", sources, index=None, key="source", placeholder="All", bind="query-params", on_change=_first_page
         )
-    run = next((run for run in runs if run.name == name), None)
-    return run, PromptFilter(words=words or "", source=source), order
+    return PromptFilter(words=words or "", source=source), order
 
 
 def _first_page() -> None:
@@ -100,7 +90,7 @@ def _rows(rows: Sequence[PromptRow]) -> None:
     """The table; a click on a row, or its tick, chooses the prompt."""
     ids = [row.prompt_id for row in rows]
     key = f"prompts-{hash(tuple(ids))}"
-    chosen = _chosen()
+    chosen = address.number("prompt")
     before = [ids.index(chosen)] if chosen in ids else []
     st.dataframe(
         _columns(rows),
@@ -123,11 +113,6 @@ def _choose(key: str, ids: Sequence[int]) -> None:
         st.session_state[key] = {"selection": {"rows": rows[:1], "columns": [], "cells": []}}
     else:
         st.query_params.pop("prompt", None)
-
-
-def _chosen() -> int | None:
-    number = st.query_params.get("prompt", "")
-    return int(number) if number.isdecimal() and len(number) < 19 else None
 
 
 def _read_page(database: Reader, run: RunRow, where: PromptFilter, order: str, page: int) -> Sequence[PromptRow]:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
-from verl_spo_dashboard import data, parts
+from verl_spo_dashboard import address, data, pages, parts
 from verl_spo_dashboard.series import last_number
 from verl_spo_dashboard.wording import branched_from, clock_time, counted, local_time, running_time
 
@@ -56,7 +56,7 @@ def _choose(database: Reader, runs: Sequence[RunRow]) -> list[str]:
         alt="Runs",
     )
     for row, _ in state.selection.cells:
-        st.switch_page(parts.CURVES, query_params={"runs": [runs[row].name]})
+        st.switch_page(pages.TRAINING, query_params={address.RUN: runs[row].name})
     ticked = [runs[row].name for row in state.selection.rows]
     st.session_state["ticked"] = ticked
     return ticked
@@ -65,9 +65,9 @@ def _choose(database: Reader, runs: Sequence[RunRow]) -> list[str]:
 def _actions(ticked: Sequence[str]) -> None:
     none = not ticked
     if st.button("Compare curves", icon=":material/show_chart:", type="primary", disabled=none):
-        st.switch_page(parts.CURVES, query_params={"runs": list(ticked)})
+        st.switch_page(pages.TRAINING, query_params={address.RUN: ticked[0], address.WITH: list(ticked[1:])})
     if st.button("Browse prompts", icon=":material/quiz:", disabled=len(ticked) != 1):
-        st.switch_page(parts.PROMPTS, query_params={"run": ticked[0]})
+        st.switch_page(pages.PROMPTS, query_params={address.RUN: ticked[0]})
     st.caption("Click a run to open it, or tick several to compare them.")
 
 

@@ -21,7 +21,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def open_page(url: str) -> Callable[..., AppTest]:
-    """Opens a page, `runs`, `curves` or `prompts`, at an address with these parameters."""
+    """Opens a page, `runs`, `training`, `prompts` and so on, at an address with these parameters."""
 
     def open_page(name: str, **parameters: str | list[str]) -> AppTest:
         app = AppTest.from_file(APP, default_timeout=60).run()

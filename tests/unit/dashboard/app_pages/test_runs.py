@@ -48,7 +48,7 @@ def test_a_schema_that_does_not_fit_is_a_message(url: str, open_page: Open, revi
         execute(url, "UPDATE alembic_version SET version_num = :revision", revision=revision)
     else:
         execute(url, "DROP TABLE alembic_version")
-    for page in ("runs", "curves", "prompts"):
+    for page in ("runs", "training", "prompts"):
         app = open_page(page)
         assert not app.exception
         assert message in messages(app)[0]

@@ -15,7 +15,7 @@ Open = Callable[..., AppTest]
 
 STARTER = "elsewhere:1:2:3:4"
 ERROR = "RewardError: <b>no</b> model\nraised in TaskRunnerV1"
-PAGES = [("curves", "runs"), ("prompts", "run")]
+PAGES = [("training", "run"), ("prompts", "run")]
 
 
 def texts(app: AppTest) -> list[str]:
@@ -68,7 +68,7 @@ def test_where_it_is_chosen_there_is_the_phase_and_then_the_error(
 def test_of_several_runs_the_note_has_its_name(url: str, begin: Callable[[], None], open_page: Open) -> None:
     PlausibleRun(url, name="a").train(2).close()
     begin()
-    shown = texts(open_page("curves", runs=["a", "new"]))
+    shown = texts(open_page("training", run="a", **{"with": ["new"]}))
     assert shown.index("new") + 1 == shown.index("Before the first step: loading the model")
     assert "a" not in shown
 

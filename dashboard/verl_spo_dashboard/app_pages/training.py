@@ -1,6 +1,5 @@
 """Curves of one run, or of several in the same charts, while they train and afterwards."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,39 +7,24 @@ import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
-from verl_spo_dashboard import charts, data, panels, parts
+from verl_spo_dashboard import charts, data, frame, panels, parts
 from verl_spo_dashboard.panels import VALIDATION, Chart
 from verl_spo_dashboard.series import last_number, smooth
-from verl_spo_dashboard.wording import NOTHING, clock_time, number, running_time
-
-MOST_RUNS = 8
-"""As many as there are colours."""
+from verl_spo_dashboard.wording import NOTHING, number, running_time
 
 _COLUMNS = 3
 
 
 def _page() -> None:
-    st.title("Curves")
-    with parts.errors_shown():
-        runs = queries.runs(data.reader())
-        if not runs:
-            parts.no_runs()
-            return
-        chosen, weight = _controls(runs)
-        if not chosen:
-            st.info("Choose a run above.", icon=":material/show_chart:")
-            return
-        pace = parts.pace(chosen)
-        st.fragment(_live, run_every=pace)([run.id for run in chosen], weight, pace)
+    with frame.page("Training"):
+        if chosen := frame.choose(compares=True):
+            weight = _smoothing()
+            frame.live(chosen, lambda database, runs: _show(database, runs, weight))
 
 
-def _controls(runs: Sequence[RunRow]) -> tuple[list[RunRow], float]:
-    """The chosen runs, and the weight of smoothing. The address keeps both."""
-    names = [run.name for run in runs]
-    parts.begin_with("runs", names[:1])
-    left, right = st.columns([3, 1])
-    chosen = left.multiselect("Runs", names, key="runs", bind="query-params", max_selections=MOST_RUNS)
-    weight = right.slider(
+def _smoothing() -> float:
+    """The weight of the past in smoothed curves. The address keeps it."""
+    chosen: float = st.slider(
         "Smoothing",
         0.0,
         0.98,
@@ -50,25 +34,16 @@ def _controls(runs: Sequence[RunRow]) -> tuple[list[RunRow], float]:
         bind="query-params",
         help="Weight of the past, step by step.",
     )
-    return data.by_names(runs, chosen), weight
+    return chosen
 
 
-def _live(run_ids: Sequence[int], weight: float, pace: float | None) -> None:
-    """All that changes while a run trains; runs again every `pace` seconds."""
-    with parts.errors_shown():
-        database = data.reader()
-        found = {run.id: run for run in queries.runs(database, ids=run_ids)}
-        runs = [found[number] for number in run_ids if number in found]
-        if parts.pace(runs) != pace or len(runs) != len(run_ids):
-            st.rerun()
-        curves, distributions = _read(database, runs)
-        _summary(runs, curves)
-        parts.notes(runs, time.time())
-        drawn = panels.of_curves(runs, curves, weight)
-        if not drawn:
-            st.info("No step has ended yet: the first one brings the curves.", icon=":material/hourglass_top:")
-        _draw([*drawn, *panels.of_distributions(runs, distributions)])
-        st.caption(f"Updated {clock_time()}" if pace else f"Nothing is running: read at {clock_time()}.")
+def _show(database: Reader, runs: Sequence[RunRow], weight: float) -> None:
+    curves, distributions = _read(database, runs)
+    _summary(runs, curves)
+    drawn = panels.of_curves(runs, curves, weight)
+    if not drawn:
+        st.info("No step has ended yet: the first one brings the curves.", icon=":material/hourglass_top:")
+    _draw([*drawn, *panels.of_distributions(runs, distributions)])
 
 
 def _read(database: Reader, runs: Sequence[RunRow]) -> tuple[data.Curves, data.Distributions]:
@@ -100,8 +75,6 @@ def _summary(runs: Sequence[RunRow], curves: data.Curves) -> None:
     figures = [_figures(run, curves) for run in runs]
     if len(runs) == 1:
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-            with st.container(width="content"):
-                parts.badge(runs[0])
             for name, value in figures[0].items():
                 st.metric(name, value, width="content")
         return

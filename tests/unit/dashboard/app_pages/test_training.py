@@ -32,14 +32,14 @@ def run(url: str) -> PlausibleRun:
 
 def test_a_run_has_all_its_charts(run: PlausibleRun, open_page: Open) -> None:
     run.close()
-    app = open_page("curves", runs="a")
+    app = open_page("training", run="a")
     assert not app.exception
     assert titles(app) == CHARTS
 
 
 def test_its_figures_are_the_stores(run: PlausibleRun, url: str, open_page: Open) -> None:
     run.close()
-    figures = metrics(open_page("curves", runs="a"))
+    figures = metrics(open_page("training", run="a"))
     with open_reader(url) as reader:
         names = ["val-core/arithmetic/reward/mean@1", "spo/pool/value"]
         series = {s.name: s.values for s in queries.metric_series(reader, [1], names).series}
@@ -49,7 +49,7 @@ def test_its_figures_are_the_stores(run: PlausibleRun, url: str, open_page: Open
 
 
 def test_the_page_goes_on_with_the_run_and_ends_with_it(run: PlausibleRun, open_page: Open) -> None:
-    app = open_page("curves", runs="a")
+    app = open_page("training", run="a")
     assert app.caption[-1].value.startswith("Updated")
     run.train(5)
     assert metrics(app.run())["Step"] == "17"
@@ -72,7 +72,7 @@ def test_how_often_it_looks_depends_on_the_run(
     seen: list[Any] = []
     fragment = __import__("streamlit").fragment
     monkeypatch.setattr("streamlit.fragment", lambda f=None, **options: seen.append(options) or fragment(f, **options))
-    app = open_page("curves", runs="a")
+    app = open_page("training", run="a")
     assert seen[-1] == {"run_every": every}
     assert bool(app.warning) == (every == 10.0)
     assert not app.warning or "No sign of life for 1 h" in app.warning[0].value
@@ -80,7 +80,7 @@ def test_how_often_it_looks_depends_on_the_run(
 
 def test_a_run_without_steps_says_so(url: str, open_page: Open) -> None:
     with PlausibleRun(url, name="new"):
-        app = open_page("curves", runs="new")
+        app = open_page("training", run="new")
     assert not app.exception
     assert "No step has ended yet" in app.info[0].value
     assert titles(app) == []
@@ -89,7 +89,7 @@ def test_a_run_without_steps_says_so(url: str, open_page: Open) -> None:
 def test_several_runs_share_their_charts(run: PlausibleRun, url: str, open_page: Open) -> None:
     run.close()
     PlausibleRun(url, name="b", seed=1).train(8).close()
-    app = open_page("curves", runs=["b", "a"])
+    app = open_page("training", run="b", **{"with": ["a"]})
     assert app.dataframe[0].value["Run"].tolist() == ["b", "a"]
     assert app.dataframe[0].value["Step"].tolist() == ["8", "12"]
     assert titles(app) == [*CHARTS, CHARTS[-1]]
@@ -98,24 +98,34 @@ def test_several_runs_share_their_charts(run: PlausibleRun, url: str, open_page:
 def test_the_newest_run_is_chosen_at_first(run: PlausibleRun, url: str, open_page: Open) -> None:
     run.close()
     PlausibleRun(url, name="newest").train(1).close()
-    assert open_page("curves").multiselect(key="runs").value == ["newest"]
+    assert open_page("training").selectbox(key="run").value == "newest"
 
 
 def test_a_run_that_is_gone_is_passed_over(run: PlausibleRun, open_page: Open) -> None:
     run.close()
-    assert open_page("curves", runs=["gone", "a"]).multiselect(key="runs").value == ["a"]
+    app = open_page("training", run="a", **{"with": ["gone"]})
+    assert not app.exception
+    assert titles(app) == CHARTS
 
 
-def test_none_chosen_is_a_hint(run: PlausibleRun, open_page: Open) -> None:
+def test_a_run_that_there_is_not_is_a_hint(run: PlausibleRun, open_page: Open) -> None:
     run.close()
-    app = open_page("curves", runs="a")
-    app.multiselect(key="runs").set_value([]).run()
-    assert "Choose a run" in app.info[0].value
+    assert "Choose a run" in open_page("training", run="gone").info[0].value
 
 
 def test_smoothing_changes_what_is_drawn(run: PlausibleRun, open_page: Open) -> None:
     run.close()
-    app = open_page("curves", runs="a", smoothing="0.9")
+    app = open_page("training", run="a", smoothing="0.9")
     smoothed = app.get("vega_lite_chart")[0].proto.datasets[0].data.data
     app.slider(key="smoothing").set_value(0.0).run()
     assert app.get("vega_lite_chart")[0].proto.datasets[0].data.data != smoothed
+
+
+def test_a_page_that_is_paused_stays_as_it_is(run: PlausibleRun, open_page: Open) -> None:
+    app = open_page("training", run="a")
+    app.toggle(key="paused").set_value(True).run()
+    assert app.caption[-1].value.startswith("Paused")
+    app.toggle(key="paused").set_value(False).run()
+    run.train(3)
+    assert metrics(app.run())["Step"] == "15"
+    run.close()

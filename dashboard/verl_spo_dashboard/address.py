@@ -1,0 +1,34 @@
+"""What the address of a page keeps: the whole state of a view, so that a link shows another reader the same."""
+
+import streamlit as st
+
+RUN = "run"
+"""The run that a page is about, by name."""
+
+WITH = "with"
+"""Runs that it is compared with, by name."""
+
+
+def begin_with(parameter: str, value: str) -> None:
+    """What a widget that the address keeps begins with, where the address says nothing.
+
+    Unlike a widget's default, it shows in the address too. A widget of the same key on the page before goes first.
+    """
+    if parameter not in st.query_params:
+        st.session_state[parameter] = st.query_params[parameter] = st.session_state.get(parameter) or value
+
+
+def runs() -> dict[str, str | list[str]]:
+    """The chosen runs, as parameters of another page's address."""
+    chosen: dict[str, str | list[str]] = {}
+    if RUN in st.query_params:
+        chosen[RUN] = st.query_params[RUN]
+    if others := st.query_params.get_all(WITH):
+        chosen[WITH] = others
+    return chosen
+
+
+def number(parameter: str) -> int | None:
+    """A whole number that the address has; None if it has none that the store could hold."""
+    text = st.query_params.get(parameter, "")
+    return int(text) if text.isdecimal() and len(text) < 19 else None

@@ -1,0 +1,12 @@
+"""Charts, as Vega-Lite specifications with their data. Colours and fonts are the theme's, light or dark.
+
+Names of runs and metrics enter as data, as a scale's domain and as plain titles only, which Vega draws as text; the
+fields have fixed names.
+"""
+
+from verl_spo_dashboard.charts.heat_map import heat_map
+from verl_spo_dashboard.charts.lines import Line, legend, lines
+from verl_spo_dashboard.charts.prompt_history import prompt_history
+from verl_spo_dashboard.charts.spec import Spec, Titles
+
+__all__ = ["Line", "Spec", "Titles", "heat_map", "legend", "lines", "prompt_history"]

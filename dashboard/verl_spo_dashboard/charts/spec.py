@@ -1,0 +1,55 @@
+"""What all charts are made of: words, axes, tooltips."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+Spec = dict[str, Any]
+"""A Vega-Lite specification with its data."""
+
+HEIGHT = 270
+FROM_0_TO_1 = {"domain": [0, 1]}
+
+# Readable on both backgrounds; the theme has no colour for it.
+_SUBTITLE_COLOR = "#76808c"
+
+LEGEND: Spec = {"title": None, "symbolOpacity": 1, "padding": 0, "offset": 4, "labelOffset": 2}
+
+
+@dataclass(frozen=True)
+class Titles:
+    """A chart's words: what it shows, how exactly, and the unit on its vertical axis."""
+
+    title: str
+    subtitle: str
+    axis: str
+
+
+def step_axis() -> Spec:
+    """The training step, on the horizontal axis."""
+    axis = {"format": "d", "tickMinStep": 1, "tickCount": 6, "titlePadding": 4, "labelPadding": 6}
+    return {
+        "field": "step",
+        "type": "quantitative",
+        "title": "step",
+        "axis": axis,
+        "scale": {"zero": False, "nice": False},
+    }
+
+
+def value_axis(field: str, title: str, scale: Spec) -> Spec:
+    """A number on the vertical axis."""
+    axis = {"titlePadding": 8, "labelPadding": 6, "tickCount": 5}
+    return {"field": field, "type": "quantitative", "title": title, "axis": axis, "scale": scale}
+
+
+def tip(field: str, title: str, form: str) -> Spec:
+    """A number in a tooltip, in a format of d3's."""
+    return {"field": field, "type": "quantitative", "title": title, "format": form}
+
+
+def chart(titles: Titles, datasets: dict[str, pa.Table], body: Spec) -> Spec:
+    """A chart under its words; `body` names its data by their names in `datasets`."""
+    title = {"text": titles.title, "subtitle": titles.subtitle, "subtitleColor": _SUBTITLE_COLOR, "offset": 10}
+    return {"title": title, "height": HEIGHT, "datasets": datasets, **body}
