@@ -10,7 +10,7 @@ import streamlit as st
 from verl_spo.config import StoreConfig
 from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.database.urls import is_sqlite, parse, sqlite_path
-from verl_spo.store.queries import Cursor, RunRow
+from verl_spo.store.queries import Cursor, Progress, RunRow
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard import series
 from verl_spo_dashboard.server import DB_VARIABLE
@@ -61,6 +61,41 @@ class Curves:
         return self._points.get((run_id, name), (np.empty(0, dtype=np.int64), np.empty(0)))
 
 
+class Places:
+    """How far runs were at each step, as far as a page has read it: where their curves' points stand."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, Progress] = {}
+
+    def update(self, database: Reader, run: RunRow) -> None:
+        """Read what is new."""
+        known = self._of.get(run.id)
+        if known is not None and known.attempt != run.attempt:
+            known = None
+        new = queries.progress(database, run.id, int(known.steps[-1]) if known is not None and known.steps.size else -1)
+        if known is None or known.attempt != new.attempt:
+            self._of[run.id] = new
+            return
+        columns = {
+            name: np.append(getattr(known, name), getattr(new, name)) for name in ("steps", "times", "trajectories")
+        }
+        self._of[run.id] = Progress(new.attempt, **columns)
+
+    def trajectories(self, run_id: int, steps: IntArray) -> FloatArray:
+        """Trajectories that a run had seen by some steps, (n,)."""
+        known = self._of[run_id]
+        return _interpolated(steps, known.steps, np.cumsum(known.trajectories).astype(np.float64))
+
+    def hours(self, run_id: int, steps: IntArray) -> FloatArray:
+        """Hours from a run's first row to some steps, pauses between its attempts included, (n,)."""
+        known = self._of[run_id]
+        return _interpolated(steps, known.steps, (known.times - known.times[:1]) / 3600)
+
+
+def _interpolated(steps: IntArray, known: IntArray, values: FloatArray) -> FloatArray:
+    return np.interp(steps, known, values) if known.size else np.full(steps.size, np.nan)
+
+
 class Distributions:
     """Histograms of v_hat over the pool, by step, as far as a page has read them; of long runs one of several steps."""
 
@@ -95,6 +130,7 @@ class Held:
     database: Reader
     curves: Curves = field(default_factory=Curves)
     distributions: Distributions = field(default_factory=Distributions)
+    places: Places = field(default_factory=Places)
 
 
 def held(database: Reader) -> Held:

@@ -65,9 +65,7 @@ def choose(compares: bool = False, changed: Callable[[], None] | None = None) ->
     # The newest one, by its name: it will not be the newest for long.
     address.begin_with(address.RUN, names[0])
     left, right = st.columns(2) if compares else (st.container(), None)
-    name = left.selectbox(
-        "Run", names, index=None, required=True, key=address.RUN, bind="query-params", on_change=changed
-    )
+    name = left.selectbox("Run", names, index=None, key=address.RUN, bind="query-params", on_change=changed)
     others = right.multiselect(
         "Compare with", names, key=address.WITH, bind="query-params", max_selections=MOST_RUNS - 1, placeholder="None"
     ) if right else []  # fmt: skip

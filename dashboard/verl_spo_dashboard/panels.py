@@ -1,17 +1,26 @@
-"""Which charts a run has, and what is in them."""
+"""Which charts the training page has, and what is in them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from verl_spo.store.queries import RunRow
+from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard import charts
-from verl_spo_dashboard.charts import Line, Titles
-from verl_spo_dashboard.data import Curves, Distributions
+from verl_spo_dashboard.charts import STEP, Axis, Line, Look, Titles
+from verl_spo_dashboard.data import Curves, Distributions, Places
+from verl_spo_dashboard.series import thin
 
 VALIDATION = "val-core/"
 """Prefix of verl's names of validation metrics."""
+
+AXES = {
+    "Step": STEP,
+    "Trajectories": Axis("trajectories", "~s"),
+    "Hours": Axis("hours since the run began", "~g"),
+}
+"""What the horizontal axis may count, by the page's words for it."""
 
 
 @dataclass(frozen=True)
@@ -31,54 +40,152 @@ class Chart:
     key: str
     spec: charts.Spec
     width: int = 1
+    clicks: bool = False
 
 
 PANELS = (
     Panel(Titles("Reward", "Mean of the step's trajectories", "reward"), {"spo/reward": ""}),
     Panel(
-        Titles("Value", "Mean v̂: over the pool, and of the prompts drawn", "v̂"),
+        Titles("Value", "Mean estimated success rate (v̂)", "v̂"),
         {"spo/pool/value": "pool", "spo/p_hats": "drawn"},
+    ),
+    Panel(
+        Titles("Explained variance", "Share of the rewards' variance that v̂ foresaw", "share"),
+        {"spo/explained_variance": ""},
     ),
     Panel(Titles("Entropy", "Of the policy (actor/entropy)", "nats per token"), {"actor/entropy": ""}),
     Panel(Titles("KL", "From the policy that answered (actor/ppo_kl)", "nats per token"), {"actor/ppo_kl": ""}),
+    Panel(
+        Titles("Clip fraction", "Share of tokens whose gradient PPO's clip cuts off", "share"),
+        {"actor/pg_clipfrac": "clip", "actor/pg_clipfrac_lower": "dual clip"},
+    ),
     Panel(
         Titles("Policy change", "Since a prompt's last visit (spo/D), or by the update (spo/drift)", "nats per token"),
         {"spo/D": "since last visit", "spo/drift": "by the update"},
         all_parts=True,
     ),
     Panel(
-        Titles("Time", "Of a step and its parts (timing_s)", "seconds"),
+        Titles("Evidence kept", "Of a prompt's earlier outcomes (spo/rho); the rest is forgotten", "share"),
+        {"spo/rho": "evidence", "spo/known": "previous responses"},
+    ),
+    Panel(
+        Titles("No signal", "Share of trajectories whose advantage is 0", "share"),
+        {"spo/no_signal": ""},
+    ),
+    Panel(
+        Titles("Response length", "Tokens that the model generated", "tokens"),
+        {"response_length/mean": "mean", "response_length/max": "longest"},
+    ),
+    Panel(Titles("Gradient norm", "Before it is clipped (actor/grad_norm)", "norm"), {"actor/grad_norm": ""}),
+    Panel(
+        Titles("Staleness", "Policy versions that a trajectory is behind, in asynchronous modes", "versions"),
         {
-            f"timing_s/{part}": part.replace("_", " ")
-            for part in (
-                "step", "gen", "update_actor", "old_log_prob", "update_weights", "spo_rescore"
-            )
+            "training/off_policy/trajectory_staleness/mean": "mean",
+            "training/off_policy/trajectory_staleness_worst/max": "worst",
         },
     ),
-)  # fmt: skip
+    Panel(Titles("Throughput", "Tokens per second and GPU (perf/throughput)", "tokens/s"), {"perf/throughput": ""}),
+    Panel(
+        Titles("Writer's queue", "Steps that wait for the database", "steps"),
+        {"spo/store/queue_depth": ""},
+        smoothed=False,
+    ),
+)
+
+PHASES = {
+    "gen": "rollouts (or wait)",
+    "reward": "reward",
+    "old_log_prob": "log-probs",
+    "ref": "reference log-probs",
+    "spo_rescore": "re-scoring (kl)",
+    "adv": "advantages",
+    "update_actor": "update",
+    "update_weights": "weight sync",
+    "switch_wait": "waiting to switch",
+    "switch_to_trainer": "switch to training",
+    "switch_to_rollout": "switch to rollouts",
+    "save_checkpoint": "checkpoint",
+    "testing": "validation",
+}
+"""The parts of a step that follow one another, by verl's names (timing_s/...), in their order."""
+
+REST = "rest (idle)"
+WHOLE_STEP = "timing_s/step"
 
 
 def metrics() -> list[str]:
     """Names of the metrics in the charts, but for those of validation, which depend on the data."""
-    return [name for panel in PANELS for name in panel.metrics]
+    return [*(name for panel in PANELS for name in panel.metrics), WHOLE_STEP, *(f"timing_s/{name}" for name in PHASES)]
 
 
-def of_curves(runs: Sequence[RunRow], curves: Curves, weight: float) -> list[Chart]:
-    """Charts of the metrics that any of the runs has; `weight` is of the past, in smoothing."""
+@dataclass(frozen=True)
+class Drawing:
+    """All that the charts of a page share: runs, what was read of them, and how they are drawn."""
+
+    runs: Sequence[RunRow]
+    curves: Curves
+    places: Places
+    look: Look
+
+    def line(self, run: RunRow, name: str, part: str) -> Line:
+        """A metric of a run, where the horizontal axis has it."""
+        steps, values = self.curves.points(run.id, name)
+        return Line(run.name, part, steps, values, self.x(run, steps))
+
+    def x(self, run: RunRow, steps: IntArray) -> FloatArray | None:
+        """Where some steps stand; None where they stand at themselves."""
+        place: dict[Axis, Callable[[int, IntArray], FloatArray]] = {
+            AXES["Trajectories"]: self.places.trajectories,
+            AXES["Hours"]: self.places.hours,
+        }
+        return place[self.look.axis](run.id, steps) if self.look.axis in place else None
+
+
+def of_curves(drawing: Drawing, more: Sequence[str] = ()) -> list[Chart]:
+    """Charts of the metrics that any of the runs has; `more` are names of others that the reader asked for."""
     validation = Panel(
         Titles("Validation", "Accuracy on prompts held out (val-core)", "accuracy"),
-        {name: name.removeprefix(VALIDATION) for name in curves.names if name.startswith(VALIDATION)},
+        {name: name.removeprefix(VALIDATION) for name in drawing.curves.names if name.startswith(VALIDATION)},
         smoothed=False,
         all_parts=True,
     )
-    names = [run.name for run in runs]
+    asked = [Panel(Titles(name, "As verl or SPO logged it", ""), {name: ""}) for name in more]
     return [
-        Chart(
-            f"chart-{panel.titles.title}", charts.lines(lines, panel.titles, weight if panel.smoothed else 0.0, names)
-        )
-        for panel in (PANELS[0], validation, *PANELS[1:])
-        if (lines := _lines(panel, runs, curves))
+        _chart(panel, lines, drawing)
+        for panel in (PANELS[0], validation, *PANELS[1:], *asked)
+        if (lines := _lines(panel, drawing))
     ]
+
+
+def of_time(drawing: Drawing) -> list[Chart]:
+    """Of the page's first run, what a step's time is made of."""
+    run = drawing.runs[0]
+    steps, whole = drawing.curves.points(run.id, WHOLE_STEP)
+    if not np.isfinite(whole).any():
+        return []
+    parts = phases(drawing.curves, run)
+    kept = thin(steps.size)
+    x = drawing.x(run, steps)
+    titles = Titles("Time", "Of a step, by phase (timing_s); asynchronous modes wait for rollouts", "seconds per step")
+    spec = charts.stacked(
+        (steps.astype(np.float64) if x is None else x)[kept],
+        {name: values[kept] for name, values in parts.items()},
+        titles if len(drawing.runs) == 1 else replace(titles, subtitle=run.name),
+        drawing.look.axis,
+    )
+    return [Chart("chart-time", spec, width=2)]
+
+
+def phases(curves: Curves, run: RunRow) -> dict[str, FloatArray]:
+    """Seconds of every step by phase, (steps,) each, those that never took any left out, and what no phase has."""
+    steps, whole = curves.points(run.id, WHOLE_STEP)
+    found = {}
+    for name, words in PHASES.items():
+        values = _at(steps, *curves.points(run.id, f"timing_s/{name}"))
+        if values.any():
+            found[words] = values
+    rest = np.nan_to_num(whole) - np.sum([*found.values(), np.zeros(steps.size)], axis=0)
+    return {**found, REST: np.maximum(rest, 0.0)}
 
 
 def of_distributions(runs: Sequence[RunRow], distributions: Distributions) -> list[Chart]:
@@ -93,7 +200,22 @@ def of_distributions(runs: Sequence[RunRow], distributions: Distributions) -> li
     return drawn
 
 
-def _lines(panel: Panel, runs: Sequence[RunRow], curves: Curves) -> list[Line]:
-    metrics = panel.metrics if len(runs) == 1 or panel.all_parts else dict(list(panel.metrics.items())[:1])
-    lines = [Line(run.name, part, *curves.points(run.id, name)) for run in runs for name, part in metrics.items()]
+def _chart(panel: Panel, lines: Sequence[Line], drawing: Drawing) -> Chart:
+    look = drawing.look if panel.smoothed else replace(drawing.look, weight=0.0)
+    names = [run.name for run in drawing.runs]
+    return Chart(f"chart-{panel.titles.title}", charts.lines(lines, panel.titles, look, names), clicks=look.clicks)
+
+
+def _lines(panel: Panel, drawing: Drawing) -> list[Line]:
+    alone = len(drawing.runs) == 1 or panel.all_parts
+    shown = panel.metrics if alone else dict(list(panel.metrics.items())[:1])
+    lines = [drawing.line(run, name, part) for run in drawing.runs for name, part in shown.items()]
     return [line for line in lines if np.isfinite(line.values).any()]
+
+
+def _at(steps: IntArray, known: IntArray, values: FloatArray) -> FloatArray:
+    """Values at some steps, 0 at those that have none."""
+    found = np.zeros(steps.size)
+    _, here, there = np.intersect1d(steps, known, return_indices=True)
+    found[here] = np.nan_to_num(values[there])
+    return found

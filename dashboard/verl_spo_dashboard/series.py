@@ -6,7 +6,7 @@ import numpy as np
 
 from verl_spo.store.records import FloatArray, IntArray
 
-MOST_POINTS = 600
+MOST_POINTS = 300
 """Points of a line, at most: a chart is not wider, and each one travels to the browser."""
 
 
@@ -33,6 +33,20 @@ def thin(count: int, most: int = MOST_POINTS) -> IntArray:
     if count <= most:
         return np.arange(count)
     return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))
+
+
+def extremes(values: FloatArray, kept: IntArray) -> tuple[FloatArray, FloatArray]:
+    """The least and the greatest value between one kept point and the next, so that thinning hides no outlier.
+
+    Args:
+        values: (n,), n at least 1; NaN is passed over.
+        kept: Indices into them, ascending, from 0 (see `thin`).
+
+    Returns:
+        (kept,) each; NaN where there is no number in between.
+    """
+    low = np.fmin.reduceat(values, kept)
+    return low, np.fmax.reduceat(values, kept)
 
 
 def stride_for(steps: int, most: int) -> int:

@@ -154,6 +154,9 @@ class PlausibleRun:
             "spo/p_hats": np.mean(observations.baseline),
             "spo/rho": np.mean(observations.rho),
             "spo/pool/value": self._histogram.mean,
+            "spo/no_signal": np.mean(observations.advantage == 0),
+            "spo/failed": 0.0,
+            "spo/store/queue_depth": self.writer.queue_depth,
             "spo/pool/visited": self._tracker.n_visited / self._tracker.size,
         }
         if np.isfinite(observations.policy_change).any():
@@ -165,8 +168,13 @@ class PlausibleRun:
         metrics = {
             "actor/entropy": 1.6 * np.exp(-self.step / 80) + self._rng.normal(0, 0.02),
             "actor/ppo_kl": self._rng.gamma(2.0, 0.0006),
+            "actor/pg_clipfrac": self._rng.beta(2, 60),
+            "actor/pg_clipfrac_lower": 0.0,
             "actor/grad_norm": self._rng.gamma(9.0, 0.1),
             "critic/score/mean": self._skill.mean(),
+            "response_length/mean": 110 + 40 * self._skill.mean() + self._rng.normal(0, 4),
+            "response_length/max": 199.0,
+            "perf/throughput": self._rng.normal(1500, 60),
             "timing_s/step": sum(timing.values()) + 0.1,
             **timing,
         }

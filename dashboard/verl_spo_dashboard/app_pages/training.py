@@ -1,4 +1,4 @@
-"""Curves of one run, or of several in the same charts, while they train and afterwards."""
+"""Training curves of one run, or of several in the same charts, while they train and afterwards."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,10 +7,14 @@ import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
-from verl_spo_dashboard import charts, data, frame, panels, parts
-from verl_spo_dashboard.panels import VALIDATION, Chart
+from verl_spo_dashboard import address, charts, data, frame, pages, panels, parts, tables
+from verl_spo_dashboard.charts import PICKED, Look
+from verl_spo_dashboard.panels import AXES, VALIDATION, Chart, Drawing
 from verl_spo_dashboard.series import last_number, smooth
 from verl_spo_dashboard.wording import NOTHING, number, running_time
+
+MOST_METRICS = 12
+"""That are shown beside the usual ones, at most."""
 
 _COLUMNS = 3
 
@@ -18,45 +22,56 @@ _COLUMNS = 3
 def _page() -> None:
     with frame.page("Training"):
         if chosen := frame.choose(compares=True):
-            weight = _smoothing()
-            frame.live(chosen, lambda database, runs: _show(database, runs, weight))
+            look, more = _controls(chosen)
+            frame.live(chosen, lambda database, runs: _show(database, runs, look, more))
 
 
-def _smoothing() -> float:
-    """The weight of the past in smoothed curves. The address keeps it."""
-    chosen: float = st.slider(
-        "Smoothing",
-        0.0,
-        0.98,
-        0.6,
-        0.02,
-        key="smoothing",
-        bind="query-params",
-        help="Weight of the past, step by step.",
-    )
-    return chosen
+def _controls(chosen: frame.Chosen) -> tuple[Look, list[str]]:
+    """How curves are drawn, and which metrics beside the usual ones. The address keeps it."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        weight = st.slider(
+            "Smoothing", 0.0, 0.98, 0.6, 0.02, key="smoothing", bind="query-params", width=220,
+            help="Weight of the past, step by step.",
+        )  # fmt: skip
+        axis = st.segmented_control(
+            "Across", list(AXES), default="Step", required=True, key="x", bind="query-params",
+            help="What the horizontal axis counts: training steps, trajectories seen, or hours, pauses included.",
+        )  # fmt: skip
+        logarithmic = st.toggle(
+            "Log scale", key="log", bind="query-params", help="Of charts whose numbers are all above 0."
+        )
+        more = st.multiselect(
+            "More metrics", queries.metric_names(chosen.database, [run.id for run in chosen.runs]), key="metric",
+            bind="query-params", max_selections=MOST_METRICS, placeholder="Search all that was logged",
+        )  # fmt: skip
+    return Look(weight, AXES[axis or "Step"], logarithmic, clicks=True), more
 
 
-def _show(database: Reader, runs: Sequence[RunRow], weight: float) -> None:
-    curves, distributions = _read(database, runs)
-    _summary(runs, curves)
-    drawn = panels.of_curves(runs, curves, weight)
+def _show(database: Reader, runs: Sequence[RunRow], look: Look, more: Sequence[str]) -> None:
+    held = _read(database, runs, more)
+    drawing = Drawing(runs, held.curves, held.places, look)
+    _summary(runs, held.curves)
+    drawn = panels.of_curves(drawing, more)
     if not drawn:
         st.info("No step has ended yet: the first one brings the curves.", icon=":material/hourglass_top:")
-    _draw([*drawn, *panels.of_distributions(runs, distributions)])
+        return
+    st.caption("Click a step in a chart to read what the model answered in it.")
+    _draw([*drawn, *panels.of_time(drawing), *panels.of_distributions(runs, held.distributions)], runs[0])
+    _download(runs, held.curves)
 
 
-def _read(database: Reader, runs: Sequence[RunRow]) -> tuple[data.Curves, data.Distributions]:
+def _read(database: Reader, runs: Sequence[RunRow], more: Sequence[str]) -> data.Held:
     held = data.held(database)
     ids = [run.id for run in runs]
     validation = [name for name in queries.metric_names(database, ids) if name.startswith(VALIDATION)]
-    held.curves.update(database, ids, [*panels.metrics(), *validation])
+    held.curves.update(database, ids, [*panels.metrics(), *validation, *more])
     for run in runs:
         held.distributions.update(database, run)
-    return held.curves, held.distributions
+        held.places.update(database, run)
+    return held
 
 
-def _draw(drawn: Sequence[Chart]) -> None:
+def _draw(drawn: Sequence[Chart], run: RunRow) -> None:
     """Charts in rows, each as wide as it asks to be."""
     rows: list[list[Chart]] = [[]]
     for chart in drawn:
@@ -67,7 +82,28 @@ def _draw(drawn: Sequence[Chart]) -> None:
         widths = [chart.width for chart in row]
         rest = _COLUMNS - sum(widths)
         for column, chart in zip(st.columns([*widths, *[1] * rest], gap="medium"), row, strict=False):
-            column.vega_lite_chart(chart.spec, key=chart.key)
+            with column:
+                _one(chart, run)
+
+
+def _one(chart: Chart, run: RunRow) -> None:
+    """A chart; a click on one of its steps leads to what the model answered then."""
+    if not chart.clicks:
+        st.vega_lite_chart(chart.spec, key=chart.key)
+        return
+    state: Any = st.vega_lite_chart(chart.spec, key=chart.key, on_select="rerun", selection_mode=PICKED)
+    for picked in state.selection[PICKED]:
+        st.switch_page(pages.ROLLOUTS, query_params={address.RUN: run.name, "step": str(int(picked["step"]))})
+
+
+def _download(runs: Sequence[RunRow], curves: data.Curves) -> None:
+    """Any curve as CSV, every step of it."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Numbers of", curves.names, key="csv", width=320)
+        st.download_button(
+            "Download CSV", lambda: tables.curve_csv(runs, curves, name), f"{name.replace('/', '_')}.csv", "text/csv",
+            icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
 
 
 def _summary(runs: Sequence[RunRow], curves: data.Curves) -> None:
@@ -88,15 +124,23 @@ def _summary(runs: Sequence[RunRow], curves: data.Curves) -> None:
 
 def _figures(run: RunRow, curves: data.Curves) -> dict[str, str]:
     _, rewards = curves.points(run.id, "spo/reward")
-    _, seconds = curves.points(run.id, "timing_s/step")
+    _, seconds = curves.points(run.id, panels.WHOLE_STEP)
     return {
         "Step": f"{run.last_step:,}",
         "Reward": number(last_number(smooth(rewards, 0.9))),
         "Validation": _validation(run, curves),
         "Pool value": number(last_number(curves.points(run.id, "spo/pool/value")[1])),
         "Seconds a step": number(last_number(smooth(seconds, 0.9)), 1),
+        "Idle": _idle(run, curves),
         "Duration": running_time(run),
     }
+
+
+def _idle(run: RunRow, curves: data.Curves) -> str:
+    """The share of the last steps' time that no phase accounts for."""
+    times = panels.phases(curves, run)
+    whole = sum(values[-20:].sum() for values in times.values())
+    return f"{100 * times[panels.REST][-20:].sum() / whole:.0f} %" if whole else NOTHING
 
 
 def _validation(run: RunRow, curves: data.Curves) -> str:

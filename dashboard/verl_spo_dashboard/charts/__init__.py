@@ -5,8 +5,22 @@ fields have fixed names.
 """
 
 from verl_spo_dashboard.charts.heat_map import heat_map
-from verl_spo_dashboard.charts.lines import Line, legend, lines
+from verl_spo_dashboard.charts.lines import PICKED, Line, Look, legend, lines
 from verl_spo_dashboard.charts.prompt_history import prompt_history
-from verl_spo_dashboard.charts.spec import Spec, Titles
+from verl_spo_dashboard.charts.spec import STEP, Axis, Spec, Titles
+from verl_spo_dashboard.charts.stacked import stacked
 
-__all__ = ["Line", "Spec", "Titles", "heat_map", "legend", "lines", "prompt_history"]
+__all__ = [
+    "PICKED",
+    "STEP",
+    "Axis",
+    "Line",
+    "Look",
+    "Spec",
+    "Titles",
+    "heat_map",
+    "legend",
+    "lines",
+    "prompt_history",
+    "stacked",
+]

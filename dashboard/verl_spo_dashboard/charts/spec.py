@@ -26,6 +26,30 @@ class Titles:
     axis: str
 
 
+@dataclass(frozen=True)
+class Axis:
+    """What a horizontal axis counts: its title, and a format of d3's for numbers on it."""
+
+    title: str
+    form: str
+
+
+STEP = Axis("step", "d")
+
+
+def across(axis: Axis) -> Spec:
+    """The field `x` on the horizontal axis."""
+    whole = {"tickMinStep": 1} if axis.form == "d" else {}
+    ticks = {"format": axis.form, "tickCount": 6, "titlePadding": 4, "labelPadding": 6, **whole}
+    return {
+        "field": "x",
+        "type": "quantitative",
+        "title": axis.title,
+        "axis": ticks,
+        "scale": {"zero": False, "nice": False},
+    }
+
+
 def step_axis() -> Spec:
     """The training step, on the horizontal axis."""
     axis = {"format": "d", "tickMinStep": 1, "tickCount": 6, "titlePadding": 4, "labelPadding": 6}

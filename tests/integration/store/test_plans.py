@@ -40,6 +40,7 @@ QUERIES = {
     "prompt_rollouts": lambda reader: queries.prompt_rollouts(reader, 1, 1),
     "recent_rollouts": lambda reader: queries.recent_rollouts(reader, 1, before_step=5),
     "step_summaries": lambda reader: queries.step_summaries(reader, 1, after_step=1),
+    "progress": lambda reader: queries.progress(reader, 1, after_step=1),
     "rewards_at": lambda reader: queries.rewards_at(reader, 1, [1, 3]),
     "evaluations": lambda reader: queries.evaluations(reader, 1),
     "evaluations of no run": lambda reader: queries.evaluations(reader, None),

@@ -8,7 +8,7 @@ import pytest
 
 from verl_spo.store.queries import ObservationRow
 from verl_spo_dashboard import charts
-from verl_spo_dashboard.charts import Line, Titles
+from verl_spo_dashboard.charts import STEP, Axis, Line, Look, Titles
 from verl_spo_dashboard.series import MOST_POINTS
 
 TITLES = Titles("Reward", "of a step", "reward")
@@ -39,24 +39,26 @@ def json_part(spec: charts.Spec) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("spec", "dataset"),
+    "spec",
     [
-        (charts.lines([line(), line("b")], TITLES, 0.6, ["a", "b"]), "points"),
-        (charts.lines([line(part="x"), line(part="y")], TITLES, 0.0, ["a"]), "points"),
-        (charts.legend(["a", "b"]), "runs"),
-        (charts.prompt_history([visit(1, 1.0), visit(2, 0.0, superseded=True)], TITLES), "visits"),
+        charts.lines([line(), line("b")], TITLES, Look(0.6), ["a", "b"]),
+        charts.lines([line(part="x"), line(part="y")], TITLES, Look(), ["a"]),
+        charts.lines([line(values=tuple(range(5000)))], TITLES, Look(0.6)),
+        charts.stacked(np.array([1.0, 2.0]), {"x": np.ones(2), "y": np.zeros(2)}, TITLES),
+        charts.legend(["a", "b"]),
+        charts.prompt_history([visit(1, 1.0), visit(2, 0.0, superseded=True)], TITLES),
     ],
 )
-def test_every_encoded_field_is_in_the_data(spec: charts.Spec, dataset: str) -> None:
-    assert fields(json_part(spec)) <= set(spec["datasets"][dataset].column_names)
+def test_every_encoded_field_is_in_the_data(spec: charts.Spec) -> None:
+    assert fields(json_part(spec)) <= set().union(*(table.column_names for table in spec["datasets"].values()))
 
 
 def test_smoothed_lines_keep_the_values_behind_them() -> None:
-    spec = charts.lines([line(values=(0.0, 3.0))], TITLES, 0.5, ["a"])
+    spec = charts.lines([line(values=(0.0, 3.0))], TITLES, Look(0.5), ["a"])
     table = spec["datasets"]["points"].to_pydict()
     assert table["value"] == [0.0, 3.0]
     assert table["smoothed"] == [0.0, 2.0]
-    assert len(spec["layer"]) == len(charts.lines([line()], TITLES, 0.0, ["a"])["layer"]) + 1
+    assert len(spec["layer"]) == len(charts.lines([line()], TITLES, Look(), ["a"])["layer"]) + 1
 
 
 def test_a_missing_value_is_a_gap() -> None:
@@ -66,20 +68,62 @@ def test_a_missing_value_is_a_gap() -> None:
 
 def test_a_long_curve_is_thinned_after_it_was_smoothed() -> None:
     values = tuple(np.linspace(0, 1, 5000))
-    table = charts.lines([line(values=values)], TITLES, 0.9)["datasets"]["points"].to_pydict()
-    assert len(table["step"]) <= MOST_POINTS
-    assert (table["step"][0], table["step"][-1]) == (1, 5000)
+    table = charts.lines([line(values=values)], TITLES, Look(0.9))["datasets"]["points"].to_pydict()
+    assert len(table["x"]) <= MOST_POINTS
+    assert (table["x"][0], table["x"][-1]) == (1, 5000)
+
+
+def test_what_thinning_leaves_out_is_within_the_band() -> None:
+    values = np.zeros(5000)
+    values[1234], values[4321] = 7.0, -3.0
+    table = charts.lines([line(values=tuple(values))], TITLES)["datasets"]["points"].to_pydict()
+    assert (max(table["high"]), min(table["low"])) == (7.0, -3.0)
+    assert max(table["value"]) == 0.0
+
+
+def test_the_pointer_says_what_every_run_had_there() -> None:
+    later = Line("b", "", np.array([2, 4]), np.array([5.0, 6.0]))
+    spec = charts.lines([line(), later], TITLES, Look(), ["a", "b"])
+    table = spec["datasets"]["hover"].to_pydict()
+    assert table["x"] == [1, 2, 3, 4]
+    assert table["c0"] == [0.0, 1.0, 0.5, 0.5]
+    assert table["c1"] == [None, 5.0, 5.0, 6.0]
+    tooltip = spec["layer"][-1]["encoding"]["tooltip"]
+    assert [(each["field"], each["title"]) for each in tooltip] == [("step", "step"), ("c0", "a"), ("c1", "b")]
+
+
+def test_a_place_off_the_steps_still_tells_its_step() -> None:
+    hours = Line("a", "", np.array([10, 20]), np.array([1.0, 2.0]), np.array([0.5, 1.5]))
+    spec = charts.lines([hours], TITLES, Look(axis=Axis("hours", "~g"), clicks=True))
+    table = spec["datasets"]["hover"].to_pydict()
+    assert (table["x"], table["step"]) == ([0.5, 1.5], [10, 20])
+    assert [param["name"] for param in spec["layer"][-1]["params"]] == ["near", charts.PICKED]
+
+
+@pytest.mark.parametrize(("values", "kind"), [((1.0, 10.0), "log"), ((0.0, 10.0), None)])
+def test_only_what_is_above_0_has_a_logarithmic_scale(values: tuple[float, ...], kind: str | None) -> None:
+    spec = charts.lines([line(values=values)], TITLES, Look(logarithmic=True))
+    assert spec["layer"][0]["encoding"]["y"]["scale"].get("type") == kind
+
+
+def test_parts_lie_upon_one_another_in_their_order() -> None:
+    parts = {"below": np.array([1.0, 2.0]), "above": np.array([3.0, 4.0])}
+    spec = charts.stacked(np.array([1.0, 2.0]), parts, TITLES, STEP)
+    rows = spec["datasets"]["parts"].to_pylist()
+    assert [(row["part"], row["x"], row["value"], row["place"]) for row in rows] == [
+        ("below", 1, 1, 0), ("below", 2, 2, 0), ("above", 1, 3, 1), ("above", 2, 4, 1),
+    ]  # fmt: skip
 
 
 def test_a_run_has_its_colour_where_another_one_has_no_curve() -> None:
-    spec = charts.lines([line("b")], TITLES, 0.0, ["a", "b"])
-    assert spec["encoding"]["color"]["scale"]["domain"] == ["a", "b"]
+    spec = charts.lines([line("b")], TITLES, Look(), ["a", "b"])
+    assert spec["layer"][0]["encoding"]["color"]["scale"]["domain"] == ["a", "b"]
 
 
 def test_names_stay_data() -> None:
-    spec = charts.lines([line(HOSTILE, HOSTILE)], TITLES, 0.0, [HOSTILE, "b"])
+    spec = charts.lines([line(HOSTILE, HOSTILE)], TITLES, Look(), [HOSTILE, "b"])
     assert HOSTILE not in fields(spec)
-    assert spec["encoding"]["color"]["scale"]["domain"] == [HOSTILE, "b"]
+    assert spec["layer"][0]["encoding"]["color"]["scale"]["domain"] == [HOSTILE, "b"]
 
 
 def test_the_heat_map_covers_every_step_and_bin() -> None:

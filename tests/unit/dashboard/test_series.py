@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_spo_dashboard.series import last_number, smooth, spread_steps, stride_for, thin
+from verl_spo_dashboard.series import extremes, last_number, smooth, spread_steps, stride_for, thin
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
 
@@ -60,3 +60,10 @@ def test_spread_steps_are_distinct_steps_up_to_the_last(before: int, count: int,
 def test_the_last_number_of_none_is_not_a_number() -> None:
     assert last_number([1.0, 2.0, float("nan")]) == 2.0
     assert np.isnan(last_number([]))
+
+
+def test_extremes_are_of_a_point_and_those_left_out_after_it() -> None:
+    values = np.array([1.0, 5.0, np.nan, -2.0, 3.0, np.nan])
+    low, high = extremes(values, np.array([0, 2, 4, 5]))
+    np.testing.assert_array_equal(low, [1, -2, 3, np.nan])
+    np.testing.assert_array_equal(high, [5, -2, 3, np.nan])

@@ -17,7 +17,7 @@ from verl_spo.store.queries.metrics import Cursor, MetricPage, MetricSeries, met
 from verl_spo.store.queries.prompt_plan import SORTS, PromptFilter
 from verl_spo.store.queries.prompts import PromptPage, PromptRow, count_prompts, data_sources, prompt, prompts
 from verl_spo.store.queries.runs import AttemptRow, RunDetail, RunRow, find_run, run, runs
-from verl_spo.store.queries.summaries import SummaryRow, rewards_at, step_summaries
+from verl_spo.store.queries.summaries import Progress, SummaryRow, progress, rewards_at, step_summaries
 from verl_spo.store.queries.trackers import init_scores, tracker
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "MetricSeries",
     "ObservationRow",
     "ProblemRow",
+    "Progress",
     "PromptFilter",
     "PromptPage",
     "PromptRow",
@@ -50,6 +51,7 @@ __all__ = [
     "init_scores",
     "metric_names",
     "metric_series",
+    "progress",
     "prompt",
     "prompt_history",
     "prompt_rollouts",

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from sqlalchemy import select
 
 from verl_spo.store.database.reader import Reader
 from verl_spo.store.queries.attempts import counts, of_attempt
-from verl_spo.store.schema import Attempt, StepSummary
+from verl_spo.store.records import FloatArray, IntArray
+from verl_spo.store.schema import Attempt, Run, StepSummary
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,44 @@ def step_summaries(
     )
     with reader.connect() as connection:
         return [SummaryRow(**row._mapping) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run was at each step, (n,) each: when the step ended, and how many trajectories it had.
+
+    Attributes:
+        attempt: The run's attempt by then; what was read of an earlier one is void.
+        steps: Ascending.
+        times: Seconds since the epoch.
+        trajectories: Of the step alone.
+    """
+
+    attempt: int
+    steps: IntArray
+    times: FloatArray
+    trajectories: IntArray
+
+
+def progress(reader: Reader, run_id: int, after_step: int = -1, limit: int = 100_000) -> Progress:
+    """When a run's steps ended and how large they were, after a step. What is superseded is left out."""
+    query = (
+        select(StepSummary.step, StepSummary.time, StepSummary.observations)
+        .join(Attempt, of_attempt(StepSummary))
+        .where(StepSummary.run_id == run_id, StepSummary.step > after_step, counts(StepSummary))
+        .order_by(StepSummary.step, StepSummary.attempt)
+        .limit(limit)
+    )
+    with reader.connect() as connection:
+        attempt = connection.execute(select(Run.attempt).where(Run.id == run_id)).scalar_one()
+        rows = connection.execute(query).all()
+    steps, times, observations = zip(*rows, strict=True) if rows else [()] * 3
+    return Progress(
+        attempt,
+        np.array(steps, dtype=np.int64),
+        np.array(times, dtype=np.float64),
+        np.array(observations, dtype=np.int64),
+    )
 
 
 def rewards_at(reader: Reader, run_id: int, steps: Sequence[int]) -> list[tuple[int, float]]:

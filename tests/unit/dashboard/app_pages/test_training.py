@@ -2,23 +2,35 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from tests.support.plausible import PlausibleRun
 from verl_spo.store import open_reader, queries
+from verl_spo_dashboard import data, panels, tables
 
 pytestmark = pytest.mark.slow
 
 Open = Callable[..., AppTest]
 
-CHARTS = ["Reward", "Validation", "Value", "Entropy", "KL", "Policy change", "Time", "Value of the whole pool"]
+CHARTS = [
+    *("Reward", "Validation", "Value", "Entropy", "KL", "Clip fraction", "Policy change", "Evidence kept"),
+    *("No signal", "Response length", "Gradient norm", "Throughput", "Writer's queue", "Time"),
+    "Value of the whole pool",
+]
 
 
 def titles(app: AppTest) -> list[str]:
     specs = [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
     return [spec["title"]["text"] for spec in specs if "title" in spec]
+
+
+def state(app: AppTest) -> str:
+    """The line that says when the page was read."""
+    return str(app.caption[0].value)
 
 
 def metrics(app: AppTest) -> dict[str, str]:
@@ -50,11 +62,11 @@ def test_its_figures_are_the_stores(run: PlausibleRun, url: str, open_page: Open
 
 def test_the_page_goes_on_with_the_run_and_ends_with_it(run: PlausibleRun, open_page: Open) -> None:
     app = open_page("training", run="a")
-    assert app.caption[-1].value.startswith("Updated")
+    assert state(app).startswith("Updated")
     run.train(5)
     assert metrics(app.run())["Step"] == "17"
     run.close()
-    assert "Nothing is running" in app.run().caption[-1].value
+    assert "Nothing is running" in state(app.run())
 
 
 @pytest.mark.parametrize(
@@ -124,8 +136,47 @@ def test_smoothing_changes_what_is_drawn(run: PlausibleRun, open_page: Open) -> 
 def test_a_page_that_is_paused_stays_as_it_is(run: PlausibleRun, open_page: Open) -> None:
     app = open_page("training", run="a")
     app.toggle(key="paused").set_value(True).run()
-    assert app.caption[-1].value.startswith("Paused")
+    assert state(app).startswith("Paused")
     app.toggle(key="paused").set_value(False).run()
     run.train(3)
     assert metrics(app.run())["Step"] == "15"
     run.close()
+
+
+def test_any_metric_can_be_shown(run: PlausibleRun, open_page: Open) -> None:
+    run.close()
+    app = open_page("training", run="a", metric=["timing_s/adv", "spo/failed"])
+    assert titles(app)[-4:-2] == ["timing_s/adv", "spo/failed"]
+
+
+@pytest.mark.parametrize(("axis", "last"), [("Step", 12), ("Trajectories", 12 * 32)])
+def test_the_horizontal_axis_counts_what_one_asks_for(
+    run: PlausibleRun, open_page: Open, axis: str, last: float
+) -> None:
+    run.close()
+    app = open_page("training", run="a", x=axis)
+    points = pa.ipc.open_stream(app.get("vega_lite_chart")[0].proto.datasets[0].data.data).read_all()
+    assert points["x"].to_pylist()[-1] == last
+
+
+def test_time_is_what_its_phases_are_and_the_rest(run: PlausibleRun, url: str) -> None:
+    run.close()
+    curves = data.Curves()
+    with open_reader(url) as reader:
+        (row,) = queries.runs(reader)
+        curves.update(reader, [row.id], panels.metrics())
+    parts = panels.phases(curves, row)
+    assert list(parts) == ["rollouts (or wait)", "log-probs", "advantages", "update", "weight sync", "rest (idle)"]
+    np.testing.assert_allclose(sum(parts.values()), curves.points(row.id, "timing_s/step")[1])
+    np.testing.assert_allclose(parts["rest (idle)"], 0.1)
+
+
+def test_a_curve_is_taken_along_as_csv(run: PlausibleRun, url: str) -> None:
+    run.close()
+    curves = data.Curves()
+    with open_reader(url) as reader:
+        (row,) = queries.runs(reader)
+        curves.update(reader, [row.id], ["spo/reward"])
+    header, *rows = tables.curve_csv([row], curves, "spo/reward").decode().splitlines()
+    assert header == '"run","step","spo/reward"'
+    assert [float(line.split(",")[-1]) for line in rows] == curves.points(row.id, "spo/reward")[1].tolist()
