@@ -67,24 +67,25 @@ def measure(url: str, pool: int, observations: int) -> dict[str, Any]:
         }
 
 
-def fill(url: str, pool: int, observations: int) -> None:
-    """Make a run with a history, which was not written step by step but in bulk."""
+def fill(url: str, pool: int, observations: int, batch: int = FILL_BATCH) -> None:
+    """Make a run with a history of steps of so many observations, not written step by step but in bulk."""
     rows = tracker(pool, np.random.default_rng(1))
     config = StoreConfig(url=url, durability_timeout_s=600)
     open_writer(config, info(NAME), prompts(pool), rows, None).close(Status.FINISHED)
     engine = open_engine(url)
-    for step in range(1, observations // FILL_BATCH + 1):
-        _insert(engine, pool, step)
+    steps = observations // batch
+    for step in range(1, steps + 1):
+        _insert(engine, pool, step, batch)
     with engine.begin() as connection:
-        connection.execute(update(Run).values(last_step=observations // FILL_BATCH))
+        connection.execute(update(Run).values(last_step=steps))
         if engine.dialect.name == "postgresql":
             connection.execute(text("ANALYZE observations"))
 
 
-def _insert(engine: Engine, pool: int, step: int) -> None:
-    made = Trainer(pool, FILL_BATCH, seed=step).arrays().observations
-    columns = {name: np.full(FILL_BATCH, value) for name, value in (("run_id", 1), ("step", step), ("attempt", 1))}
-    columns |= {"seq": np.arange(FILL_BATCH), "prompt_id": made.pop("slot") + 1}
+def _insert(engine: Engine, pool: int, step: int, batch: int) -> None:
+    made = Trainer(pool, batch, seed=step).arrays().observations
+    columns = {name: np.full(batch, value) for name, value in (("run_id", 1), ("step", step), ("attempt", 1))}
+    columns |= {"seq": np.arange(batch), "prompt_id": made.pop("slot") + 1}
     with engine.begin() as connection:
         bulk.insert_columns(connection, table_of(Observation), {**columns, **made})
 

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.dashboard`: see `main`."""
+
+from benchmarks.dashboard.main import main
+
+main()

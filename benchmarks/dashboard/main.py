@@ -1,0 +1,179 @@
+"""How fast the dashboard is, in a real browser.
+
+    python -m benchmarks.dashboard [--json] [--prompts 100000] [--observations 1000000] [--steps 1000] [--viewers 20]
+
+A run of so many prompts, observations and steps in SQLite; the server and Chromium share the machine. *First paint*: of
+each page, the server and the browser's cache being warm, until its first chart or table is there. *Interactions*: from
+a click until the scripts that it sets off have run and the page is drawn. *Tick*: bytes that the training page of a
+run that trains is sent per step. *Viewers*: the same interactions while so many others have that page open.
+
+Wanted: first paint in 2 s, interactions in 300 ms at the 95th percentile, a tick of at most 100 KB.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import BrowserContext, Page
+
+from benchmarks.dashboard import filling
+from benchmarks.dashboard.browser import chromium, interact, open_page
+from benchmarks.store.workload import Trainer, info, prompts, tracker
+from verl_spo.config import StoreConfig
+from verl_spo.store import RunWriter, open_writer
+from verl_spo.store.runs.status import Status
+from verl_spo_dashboard import panels
+from verl_spo_dashboard.server import Server, serve
+
+CHART = "svg.marks"
+TABLE = "[data-testid=stDataFrame] canvas"
+PAGES = {
+    "runs": ("/", TABLE),
+    "training": (f"/training?run={filling.RUN}", CHART),
+    "prompts": (f"/prompts?run={filling.RUN}&prompt=77", TABLE),
+}
+LIVE = "live/run"
+LIVE_POOL = 1000
+LIVE_BATCH = 256
+LIVE_BEFORE = 200
+TICKS = 8
+REPEATS = 7
+
+Action = Callable[[Page], object]
+
+
+def main() -> None:
+    """Measure and print."""
+    given = _arguments()
+    with tempfile.TemporaryDirectory(prefix="spo-bench-") as folder:
+        url = f"sqlite:///{Path(folder) / 'runs.db'}"
+        filling.fill(url, given.prompts, given.observations, given.steps)
+        with serve(url, port=0) as server:
+            measured = measure(server, url, given.viewers)
+    row = {"prompts": given.prompts, "observations": given.observations, "steps": given.steps, **measured}
+    print(
+        json.dumps(row, indent=1) if given.json else "\n".join(f"| {name} | {value} |" for name, value in row.items())
+    )
+
+
+def measure(server: Server, url: str, viewers: int) -> dict[str, Any]:
+    """All of it."""
+    with chromium() as browser:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        row: dict[str, Any] = {f"first_paint_s_{name}": paint(context, server, name) for name in PAGES}
+        row |= _spread("interaction_ms", interactions(context, server))
+        writer, trainer = live_run(url)
+        row |= tick(context, server, writer, trainer)
+        others = [open_page(context, f"{server.address}/training?run={LIVE}", CHART)[0] for _ in range(viewers)]
+        row |= _spread(f"interaction_ms_{viewers}_viewers", interactions(context, server))
+        for page in others:
+            page.close()
+        writer.close(Status.FINISHED)
+    return row
+
+
+def paint(context: BrowserContext, server: Server, name: str) -> float:
+    """The median seconds to a page's first chart or table; the first time, which warms, is left out."""
+    address, shown = PAGES[name]
+    seconds = []
+    for _ in range(REPEATS):
+        page, took = open_page(context, server.address + address, shown)
+        seconds.append(took)
+        page.close()
+    return round(float(np.median(seconds[1:])), 2)
+
+
+def interactions(context: BrowserContext, server: Server) -> list[float]:
+    """Seconds of what readers do on the pages, again and again."""
+    seconds = []
+    for name, actions in ACTIONS.items():
+        address, shown = PAGES[name]
+        page, _ = open_page(context, server.address + address, shown)
+        for action in actions * REPEATS:
+            seconds.append(interact(page, action))
+        page.close()
+    return seconds
+
+
+def _option(label: str, option: str) -> Action:
+    def choose(page: Page) -> None:
+        page.get_by_role("combobox", name=label).click()
+        page.get_by_role("option", name=option).click()
+
+    return choose
+
+
+def _press(name: str) -> Action:
+    return lambda page: page.get_by_text(name, exact=True).first.click()
+
+
+def _page_number(number: int) -> Action:
+    return lambda page: page.get_by_role("button", name=f"Page {number}", exact=True).click()
+
+
+ACTIONS: Mapping[str, list[Action]] = {
+    "training": [_press("Trajectories"), _press("Step"), _press("Hours")],
+    "prompts": [
+        _option("Order", "Most visits first"),
+        _option("Order", "Hardest first"),
+        _page_number(2),
+        _page_number(1),
+    ],
+}
+
+
+def live_run(url: str) -> tuple[RunWriter, Trainer]:
+    """A run that trains, beside the large one."""
+    rows = tracker(LIVE_POOL, np.random.default_rng(2))
+    writer = open_writer(StoreConfig(url=url), info(LIVE), prompts(LIVE_POOL), rows, None)
+    trainer = Trainer(LIVE_POOL, LIVE_BATCH)
+    for _ in range(LIVE_BEFORE):
+        train(writer, trainer)
+    return writer, trainer
+
+
+def train(writer: RunWriter, trainer: Trainer) -> None:
+    """A step, with the metrics that the training page shows."""
+    record = trainer.record(trainer.arrays())
+    writer.submit(record)
+    writer.log(record.step, {name: float(np.random.default_rng(record.step).random()) for name in panels.metrics()})
+    writer.flush()
+
+
+def tick(context: BrowserContext, server: Server, writer: RunWriter, trainer: Trainer) -> dict[str, Any]:
+    """Bytes and seconds of a look at a run that has made a step since the last one."""
+    page, _ = open_page(context, f"{server.address}/training?run={LIVE}", CHART)
+    sent: list[int] = []
+    session = context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.on(
+        "Network.webSocketFrameReceived", lambda event: sent.append(len(event["response"]["payloadData"]) * 3 // 4)
+    )
+    sizes = []
+    for _ in range(TICKS):
+        sent.clear()
+        interact(page, lambda _: train(writer, trainer))
+        sizes.append(sum(sent))
+    page.close()
+    return {"tick_kb": round(float(np.median(sizes)) / 1e3, 1)}
+
+
+def _spread(name: str, seconds: list[float]) -> dict[str, float]:
+    milliseconds = 1e3 * np.array(seconds)
+    return {f"{name}_p{share}": round(float(np.percentile(milliseconds, share))) for share in (50, 95)}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.dashboard", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--prompts", type=int, default=100_000)
+    parser.add_argument("--observations", type=int, default=1_000_000)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--viewers", type=int, default=20)
+    return parser.parse_args()
