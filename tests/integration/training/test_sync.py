@@ -4,7 +4,7 @@ import json
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,15 +88,21 @@ KILLS: tuple[Callable[[Path], bool], ...] = (
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "kills", [pytest.param(KILLS[::2], id="twice"), pytest.param(KILLS, id="thrice", marks=pytest.mark.long)]
+)
 def test_a_run_that_is_killed_again_and_again_resumes_bit_for_bit(
-    run_dir: Path, train: Callable[..., int], start: Callable[..., subprocess.Popen[str]]
+    run_dir: Path,
+    train: Callable[..., int],
+    start: Callable[..., subprocess.Popen[str]],
+    kills: Sequence[Callable[[Path], bool]],
 ) -> None:
     """With `kl`, which has the most to remember."""
     train("whole", *STEPS)
     whole = outcomes(run_dir, "arithmetic/whole")
     assert list(whole) == list(range(1, LAST + 1))
     resumed: list[int | None] = [None]
-    for reached in KILLS:
+    for reached in kills:
         kill_when(reached, start("cut", *STEPS), run_dir, run_dir / "cut.log")
         assert_sound(run_dir)
         done = range(1, last_step(run_dir, "arithmetic/cut") + 1)
