@@ -33,9 +33,15 @@ def make_files(folder: Path) -> None:
 
 def configure(demo_dir: Path, *overrides: str, recipe: str = RECIPE) -> DictConfig:
     """The recipe with `NAME=VALUE` overrides. Hydra composes it once: that takes seconds."""
-    config: DictConfig = pickle.loads(_composed(recipe))
+    config = composed(recipe)
     with open_dict(config):
         config.merge_with_dotlist([f"demo_dir={demo_dir}", *overrides])
+    return config
+
+
+def composed(recipe: str) -> DictConfig:
+    """A recipe as it is."""
+    config: DictConfig = pickle.loads(_composed(recipe))
     return config
 
 
