@@ -25,7 +25,8 @@ ALLOWED = {
     "training": {"errors", "config", "core", "rewards", "store", "tools"},
     "launching": {"errors", "config", "cpu", "store", "training"},
     "planning": {"errors", "config", "training"},
-    "verl_spo_dashboard": {"errors", "config", "core", "store"},
+    "watching": {"errors", "config", "store"},
+    "verl_spo_dashboard": {"errors", "config", "core", "store", "watching"},
     "cli": {
         "errors",
         "config",
@@ -39,6 +40,7 @@ ALLOWED = {
         "training",
         "launching",
         "planning",
+        "watching",
         "verl_spo_dashboard",
     },
     "config": {"errors"},

@@ -12,6 +12,7 @@ from verl_spo.cli.plan import plan
 from verl_spo.cli.report import report
 from verl_spo.cli.train import list_recipes, train
 from verl_spo.cli.transfer import export, import_
+from verl_spo.cli.watch import watch
 
 HYDRA_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -25,6 +26,7 @@ app.command()(score)
 app.command()(report)
 app.command("recipes")(list_recipes)
 app.command()(dashboard)
+app.command()(watch)
 app.command(context_settings=HYDRA_ARGUMENTS)(doctor)
 app.add_typer(runs.app, name="runs")
 app.add_typer(prompts.app, name="prompts")

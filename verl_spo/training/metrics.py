@@ -9,7 +9,12 @@ PERCENTILES = (10, 50, 90)
 
 
 def step_metrics(
-    spo: SPO, completion: Completion, failed: int, update_change: float | None, queue_depth: int
+    spo: SPO,
+    completion: Completion,
+    failed: int,
+    update_change: float | None,
+    queue_depth: int,
+    disk_free_gb: float,
 ) -> dict[str, float]:
     """Metrics of one training step.
 
@@ -19,7 +24,8 @@ def step_metrics(
         failed: Requests that brought no trajectory: their session failed, generated no token, or was evicted as too
             old.
         update_change: Policy change of the step's update, nats per token, if measured.
-        queue_depth: Steps that wait for the database.
+        queue_depth: Records that wait for the database.
+        disk_free_gb: GiB free where the history and the checkpoints lie, the lesser of the two.
     """
     n_eff = spo.tracker.n_eff(completion.slots, spo.retention.clock)
     metrics = {
@@ -34,6 +40,7 @@ def step_metrics(
         "spo/pool/value": spo.histogram.mean,
         "spo/pool/visited": spo.tracker.n_visited / spo.tracker.size,
         "spo/store/queue_depth": queue_depth,
+        "spo/store/disk_free_gb": disk_free_gb,
         **_distribution("spo/adv_before_norm", completion.raw_advantages),
         **_distribution("spo/adv_after_norm", completion.advantages),
         **spo.retention.metrics(),

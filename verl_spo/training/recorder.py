@@ -1,6 +1,9 @@
 """The bridge from a training run to the store: what happened, step by step, off the training step's critical path."""
 
+import shutil
 import uuid
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,11 +31,20 @@ class Recorder:
     Used as a context manager around training, it notes how the run ended.
     """
 
-    def __init__(self, writer: RunWriter, run_uid: str, config: SPOConfig, init_estimates: Estimates) -> None:
+    def __init__(
+        self,
+        writer: RunWriter,
+        run_uid: str,
+        config: SPOConfig,
+        init_estimates: Estimates,
+        folders: Sequence[Path] = (),
+    ) -> None:
+        """`folders` are those of the run's files, which need not exist yet."""
         self.run_uid = run_uid
         self._writer = writer
         self._config = config
         self._init_estimates = init_estimates
+        self._folders = folders
         self._texts: dict[str, tuple[str, str]] = {}
 
     @classmethod
@@ -70,12 +82,18 @@ class Recorder:
         resume_step = restored.step if restored else None
         keep_scores = bool(earlier.responses.any())
         writer = open_writer(options.store, info, pool.records(), rows, resume_step, spo.retention.clock, keep_scores)
-        return cls(writer, run_uid, options, earlier)
+        folders = [*writer.folders, Path(config.trainer.default_local_dir).absolute()]
+        return cls(writer, run_uid, options, earlier, folders)
 
     @property
     def queue_depth(self) -> int:
-        """Training steps that wait for the database."""
+        """Records that wait for the database: two or three of each step."""
         return self._writer.queue_depth
+
+    def disk_free_gb(self) -> float:
+        """GiB free where the history and the checkpoints lie, on the fuller disk; NaN where no folder is known."""
+        places = {next(each for each in (folder, *folder.parents) if each.is_dir()) for folder in self._folders}
+        return min((shutil.disk_usage(place).free for place in places), default=float("nan")) / 2**30
 
     def begin(self, spo: SPO, step: int) -> None:
         """Note where the tracker starts, as the step before the first one."""

@@ -214,7 +214,8 @@ class SPOTrainer(PPOTrainer):  # type: ignore[misc]
         self.spo.publish(change)
         completion = Completion.joined(self._completions)
         self._completions.clear()
-        spo_metrics = step_metrics(self.spo, completion, self._lost, change, self.recorder.queue_depth)
+        depth, free = self.recorder.queue_depth, self.recorder.disk_free_gb()
+        spo_metrics = step_metrics(self.spo, completion, self._lost, change, depth, free)
         metrics.update(spo_metrics)
         self.recorder.submit(self.global_steps, self.spo, completion, self._lost, spo_metrics)
         self._lost = 0

@@ -14,7 +14,7 @@ def metrics_of_a_revisit(retention: str, change: list[float]) -> dict[str, float
         dispatched = spo.dispatch(slots=slots)
         done = spo.complete(dispatched.uids, np.ones(len(slots)), policy_change=known)
         spo.publish(0.02)
-    return step_metrics(spo, done, failed=0, update_change=None, queue_depth=0)
+    return step_metrics(spo, done, failed=0, update_change=None, queue_depth=0, disk_free_gb=9.5)
 
 
 @pytest.mark.parametrize(("change", "known"), [([0.1, 0.2, 0.3], 1), ([0.1, np.nan, 0.2], 2 / 3), ([np.nan] * 3, 0)])
@@ -29,6 +29,6 @@ def test_only_kl_knows_responses() -> None:
 def test_rewards_that_were_clipped_are_counted() -> None:
     spo = SPO(SPOConfig(retention="constant", reward_out_of_range="clip"), pool_size=8, batch_size=4)
     done = spo.complete(spo.dispatch(4).uids, [-1, 0, 1, 1.5])
-    metrics = step_metrics(spo, done, failed=0, update_change=None, queue_depth=0)
+    metrics = step_metrics(spo, done, failed=0, update_change=None, queue_depth=0, disk_free_gb=9.5)
     assert metrics["spo/reward_clipped"] == 2
     assert metrics["spo/reward"] == 0.5

@@ -143,7 +143,11 @@ def test_a_step_reports_what_failed_in_it_and_no_more(
     queue: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitted: list[int] = []
-    recorder = SimpleNamespace(queue_depth=0, submit=lambda step, spo, done, failed, metrics: submitted.append(failed))
+    recorder = SimpleNamespace(
+        queue_depth=0,
+        disk_free_gb=lambda: 9.5,
+        submit=lambda step, spo, done, failed, metrics: submitted.append(failed),
+    )
     config = OmegaConf.create({"actor_rollout_ref": {"actor": {"ppo_mini_batch_size": 4, "ppo_epochs": 1}}})
     trainer = make_trainer(
         SPOTrainerSync,
@@ -406,3 +410,20 @@ def test_a_request_before_the_first_step_leaves_no_checkpoint(monkeypatch: pytes
     loop = Loop(monkeypatch, "validate 0", save_freq=1)
     assert loop.run() == ["validate 0"]
     assert loop.ended_as == [Status.STOPPED]
+
+
+def test_the_disk_with_the_least_room_is_told_before_its_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def usage(place: Path) -> SimpleNamespace:
+        asked.append(place)
+        return SimpleNamespace(free=(3 if place == tmp_path else 7) * 2**30)
+
+    monkeypatch.setattr("verl_spo.training.recorder.shutil.disk_usage", usage)
+    (tmp_path / "history").mkdir()
+    folders = [tmp_path / "history", tmp_path / "checkpoints" / "run"]
+    recorder = Recorder(SimpleNamespace(), "uid", SPOConfig(), Estimates.none(4), folders)
+    assert recorder.disk_free_gb() == 3.0
+    assert sorted(asked) == [tmp_path, tmp_path / "history"]

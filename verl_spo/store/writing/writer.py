@@ -18,7 +18,7 @@ from verl_spo.config import StoreConfig
 from verl_spo.errors import DurabilityError, StoreError
 from verl_spo.store import prompts
 from verl_spo.store.database.connections import open_engine, reaching, reason
-from verl_spo.store.database.urls import describe, scrub
+from verl_spo.store.database.urls import describe, is_sqlite, scrub, sqlite_path
 from verl_spo.store.records import (
     EvaluationRecord,
     InitScores,
@@ -104,6 +104,12 @@ class RunWriter:
         self._ending: dict[str, object] | None = None
         self._thread = threading.Thread(target=self._run, name="verl-spo-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where this machine's part of the history lies: the spool's, and that of a SQLite file."""
+        file = [sqlite_path(self._url).parent] if is_sqlite(self._url) else []
+        return [*file, self._delivery.spool_path.parent]
 
     @property
     def queue_depth(self) -> int:
