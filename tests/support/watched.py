@@ -72,3 +72,7 @@ class Story:
 def after(step: int, value: float, before: float) -> Course:
     """A course that jumps after a step."""
     return lambda at: value if at > step else before
+
+
+COLLAPSED = Story(reward=after(30, 0.05, 0.6), failed=after(40, 3, 0))
+"""Its reward collapses, and later its requests begin to fail."""

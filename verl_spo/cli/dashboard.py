@@ -1,5 +1,6 @@
 """`verl-spo dashboard`: the pages, in a browser."""
 
+import os
 import signal
 import sys
 from typing import Annotated
@@ -11,7 +12,9 @@ from rich.text import Text
 from verl_spo.cli.database import DEFAULT_DB, Db
 from verl_spo.cli.extras import require
 from verl_spo.cli.terminal import plain
+from verl_spo.cli.watch import Rules
 from verl_spo.store.database.urls import mask
+from verl_spo.watching import VARIABLE, AlertRules
 from verl_spo_dashboard.server import DEFAULT_HOST, DEFAULT_PORT, serve
 
 
@@ -22,9 +25,13 @@ def dashboard(
         typer.Option(min=0, max=65535, help=f"Port; 0: any free one.  [default: first free one from {DEFAULT_PORT}]"),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets every machine read.")] = DEFAULT_HOST,
+    rule: Rules = None,
 ) -> None:
     """Serve the pages of a database until Ctrl-C; they need not be started anew for another run."""
     require("dashboard")
+    AlertRules.parse(rule or ())
+    # The server's process inherits it.
+    os.environ[VARIABLE] = " ".join(rule or ())
     signal.signal(signal.SIGTERM, _end)
     console = Console(highlight=False)
     try:

@@ -9,7 +9,7 @@ import streamlit as st
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import PromptFilter, PromptRow, RunRow
 from verl_spo.store.queries.prompt_plan import Sort
-from verl_spo_dashboard import address, frame, parts
+from verl_spo_dashboard import address, alerts, frame, parts
 from verl_spo_dashboard.one_prompt import interval, show
 from verl_spo_dashboard.wording import counted
 
@@ -41,6 +41,7 @@ def _page() -> None:
             return
         database, run = chosen.database, chosen.run
         parts.notes([run], time.time())
+        alerts.show(database, [run])
         if not run.pool_size:
             return
         where, order = _controls(database)

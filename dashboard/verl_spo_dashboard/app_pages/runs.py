@@ -1,16 +1,19 @@
-"""All runs: which there are, how far they are, and the way to their curves and prompts."""
+"""All runs: which there are, how far they are, whether they are all right, and the way to their pages."""
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
-from verl_spo_dashboard import address, data, pages, parts
+from verl_spo.store.runs.status import Status
+from verl_spo_dashboard import address, alerts, data, pages, parts
+from verl_spo_dashboard.overview import Overview
 from verl_spo_dashboard.series import last_number
-from verl_spo_dashboard.wording import branched_from, clock_time, counted, local_time, running_time
+from verl_spo_dashboard.wording import NOTHING, branched_from, clock_time, counted, local_time, running_time
 
 EVERY_S = 5.0
 MOST_RUNS = 200
@@ -18,20 +21,86 @@ _ROWS_WITHOUT_SCROLLING = 18
 _SCROLLING_HEIGHT = 700
 
 
-@st.fragment(run_every=EVERY_S)
+@dataclass(frozen=True)
+class Filter:
+    """Which runs are shown: those whose name has all the words, of any of the statuses, with all the tags."""
+
+    words: str = ""
+    statuses: Sequence[str] = ()
+    tags: Sequence[str] = ()
+
+    def keeps(self, run: RunRow) -> bool:
+        """Whether a run is shown."""
+        return (
+            all(word in run.name.lower() for word in self.words.lower().split())
+            and (not self.statuses or run.status in self.statuses)
+            and all(tag in run.tags for tag in self.tags)
+        )
+
+
 def _page() -> None:
-    with parts.errors_shown():
+    st.title("Runs")
+    with parts.errors_shown() as errors:
+        database = data.reader()
+        st.fragment(_live, run_every=EVERY_S)(_controls(queries.runs(database, limit=MOST_RUNS)))
+    if errors:
+        # It is looked for again, and a new user has none yet.
+        st.fragment(_look_for_database, run_every=EVERY_S)()
+
+
+def _controls(runs: Sequence[RunRow]) -> Filter:
+    """What to show. The address keeps it."""
+    if not runs:
+        return Filter()
+    tags = sorted({tag for run in runs for tag in run.tags})
+    columns = st.columns([3, 2, 2] if tags else [3, 2], vertical_alignment="bottom")
+    words = columns[0].text_input(
+        "Search", key="q", type="search", placeholder="Words of the name", live=True, bind="query-params"
+    )
+    statuses = columns[1].multiselect(
+        "Status", [str(status) for status in Status], key="status", placeholder="All", bind="query-params"
+    )
+    chosen = columns[2].multiselect("Tags", tags, key="tag", placeholder="All", bind="query-params") if tags else []
+    return Filter(words or "", statuses, chosen)
+
+
+def _look_for_database() -> None:
+    if data.is_there():
+        st.rerun()
+    parts.first_commands()
+
+
+def _live(wanted: Filter) -> None:
+    with parts.errors_shown() as errors:
         database = data.reader()
         runs = queries.runs(database, limit=MOST_RUNS)
         if not runs:
             parts.no_runs()
             return
+        shown = [run for run in runs if wanted.keeps(run)]
+        if not shown:
+            st.info("No run is like that.", icon=":material/search_off:")
+            return
+        for run in shown:
+            _starting(run)
         actions = st.container(horizontal=True, vertical_alignment="center")
-        ticked = _choose(database, runs)
+        ticked = _choose(database, shown)
         with actions:
             _actions(ticked)
-        shown = f"the newest {MOST_RUNS} runs" if len(runs) == MOST_RUNS else counted(len(runs), "run")
-        st.text(f"{database} · {shown} · updated {clock_time()}")
+        count = f"the newest {MOST_RUNS} runs" if len(runs) == MOST_RUNS else counted(len(runs), "run")
+        some = "" if len(shown) == len(runs) else f"{len(shown):,} of "
+        st.text(f"{database} · {some}{count} · updated {clock_time()}")
+    if errors:
+        st.rerun()
+
+
+def _starting(run: RunRow) -> None:
+    """What a run does that has no step yet: until then there is nothing else to look at."""
+    if run.phase and run.last_step == run.begins_after:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            with st.container(width="content"):
+                parts.badge(run)
+            st.text(f"{run.name}: {run.phase}")
 
 
 def _choose(database: Reader, runs: Sequence[RunRow]) -> list[str]:
@@ -39,7 +108,7 @@ def _choose(database: Reader, runs: Sequence[RunRow]) -> list[str]:
     before = st.session_state.get("ticked", [])
     # A selection is by row, and a new run moves the rows: another list is another table, ticked as the one before.
     state: Any = st.dataframe(
-        _columns(database, runs),
+        _columns(database, data.held(database).overviews.of(database, runs)),
         key=f"runs-{hash(tuple(run.id for run in runs))}",
         column_config=_layout(),
         hide_index=True,
@@ -53,6 +122,7 @@ def _choose(database: Reader, runs: Sequence[RunRow]) -> list[str]:
                 "cells": [],
             }
         },
+        placeholder=NOTHING,
         alt="Runs",
     )
     for row, _ in state.selection.cells:
@@ -63,52 +133,85 @@ def _choose(database: Reader, runs: Sequence[RunRow]) -> list[str]:
 
 
 def _actions(ticked: Sequence[str]) -> None:
-    none = not ticked
-    if st.button("Compare curves", icon=":material/show_chart:", type="primary", disabled=none):
-        st.switch_page(pages.TRAINING, query_params={address.RUN: ticked[0], address.WITH: list(ticked[1:])})
+    chosen = {address.RUN: ticked[0], address.WITH: list(ticked[1:])} if ticked else {}
+    if st.button("Compare curves", icon=":material/show_chart:", type="primary", disabled=not ticked):
+        st.switch_page(pages.TRAINING, query_params=chosen)
     if st.button("Browse prompts", icon=":material/quiz:", disabled=len(ticked) != 1):
-        st.switch_page(pages.PROMPTS, query_params={address.RUN: ticked[0]})
+        st.switch_page(pages.PROMPTS, query_params=chosen)
+    if st.button("Compare options", icon=":material/compare_arrows:", disabled=len(ticked) < 2):
+        st.switch_page(pages.COMPARE, query_params=chosen)
     st.caption("Click a run to open it, or tick several to compare them.")
 
 
-def _columns(database: Reader, runs: Sequence[RunRow]) -> dict[str, list[Any]]:
-    sketches = [data.reward_sketch(database, run) for run in runs]
-    now = time.time()
-    branched = {"parent": [branched_from(run) for run in runs]} if any(run.parent_name for run in runs) else {}
-    return {
+def _columns(database: Reader, found: Sequence[Overview]) -> dict[str, list[Any]]:
+    """The table; columns in which no run has anything are left out."""
+    now, runs = time.time(), [each.run for each in found]
+    optional: dict[str, list[Any]] = {
+        "note": [_note(database, run) for run in runs],
+        "progress": [each.share for each in found],
+        "speed": [each.steps_per_hour for each in found],
+        "left": [each.left for each in found],
+        "best": [each.benchmarks for each in found],
+        "tags": [", ".join(run.tags) for run in runs],
+        "parent": [branched_from(run) for run in runs],
+    }
+    columns: dict[str, list[Any]] = {
         "name": [run.name for run in runs],
         "status": [[run.status] for run in runs],
-        "note": [run.phase or (run.error or "").partition("\n")[0] for run in runs],
         "step": [run.last_step for run in runs],
-        "sketch": sketches,
-        "reward": [last_number(sketch) for sketch in sketches],
-        "prompts": [run.pool_size for run in runs],
-        "started": [local_time(run.created_at) for run in runs],
+        "sketch": [each.rewards for each in found],
+        "reward": [last_number(each.rewards) for each in found],
         "duration": [running_time(run, now) for run in runs],
-        "tags": [", ".join(run.tags) for run in runs],
-        **branched,
+        "started": [local_time(run.created_at) for run in runs],
+        "prompts": [run.pool_size for run in runs],
+        **{name: values for name, values in optional.items() if any(value not in ("", None) for value in values)},
     }
+    return {name: columns[name] for name in _layout() if name in columns}
+
+
+def _note(database: Reader, run: RunRow) -> str:
+    """What is wrong with a run, or what it does before its first step.
+
+    Of those that have ended long ago nobody waits for alerts: their own pages have them.
+    """
+    if run.phase or run.error:
+        return run.phase or (run.error or "").partition("\n")[0]
+    return alerts.words(alerts.of(database, run)) if run.ended_at is None else ""
 
 
 def _layout() -> dict[str, Any]:
+    """All columns, in their order."""
     config = st.column_config
     states = parts.STATUSES
     return {
-        "name": config.TextColumn("Run", width="medium"),
+        "name": config.TextColumn("Run", width=165, pinned=True),
         "status": config.MultiselectColumn(
-            "Status", options=list(states), color=[color for color, _, _ in states.values()], width="small"
+            "Status", options=list(states), color=[color for color, _, _ in states.values()], width=90
         ),
-        "note": config.TextColumn("Note", width="medium", help="What it does before its first step, or why it failed."),
-        "step": config.NumberColumn("Step", format="localized", width="small"),
-        "sketch": config.LineChartColumn("Reward", y_min=0, y_max=1, help="Mean reward of a step, over the whole run."),
-        "reward": config.NumberColumn("Last reward", format="%.3f", width="small"),
-        "prompts": config.NumberColumn("Prompts", format="localized", width="small", help="Size of the pool."),
-        "started": config.DatetimeColumn("Started", format="D MMM YYYY, HH:mm"),
-        "duration": config.TextColumn("Duration", width="small"),
-        "tags": config.TextColumn("Tags"),
-        "parent": config.TextColumn("Branched from"),
+        "note": config.TextColumn(
+            "Alert or note",
+            width=215,
+            help="Alerts of a run that goes on; what a run does before its first step; why one failed.",
+        ),
+        "step": config.NumberColumn("Step", format="localized", width=60, help="The last training step that ended."),
+        "progress": config.ProgressColumn(
+            "Done", min_value=0, max_value=1, format="percent", width=85, help="Of trainer.total_training_steps."
+        ),
+        "speed": config.NumberColumn("Steps/h", format="%.0f", width=65, help="Training steps per hour, at present."),
+        "left": config.TextColumn("Left", width=80, help="Time until the last step, at the present speed."),
+        "sketch": config.LineChartColumn(
+            "Reward", y_min=0, y_max=1, width=110, help="Mean reward of a step, in [0, 1], over the whole run."
+        ),
+        "reward": config.NumberColumn("Last", format="%.3f", width=55, help="Mean reward of the last step, in [0, 1]."),
+        "best": config.TextColumn("Best validation", width=175, help="The largest value of verl's val-core metrics."),
+        "duration": config.TextColumn("Duration", width=90, help="From the start to the end, or until now."),
+        "tags": config.TextColumn("Tags", width=90),
+        "parent": config.TextColumn(
+            "Branched from", width=130, help="The run and step whose checkpoint it began from."
+        ),
+        "started": config.DatetimeColumn("Started", format="D MMM YYYY, HH:mm", width=125),
+        "prompts": config.NumberColumn("Prompts", format="localized", width=70, help="Size of the pool."),
     }
 
 
-st.title("Runs")
 _page()

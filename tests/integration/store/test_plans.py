@@ -42,6 +42,10 @@ QUERIES = {
     "step_summaries": lambda reader: queries.step_summaries(reader, 1, after_step=1),
     "progress": lambda reader: queries.progress(reader, 1, after_step=1),
     "rewards_at": lambda reader: queries.rewards_at(reader, 1, [1, 3]),
+    "sketches": lambda reader: queries.sketches(reader, {1: [1, 3], 2: [5]}),
+    "total_steps": lambda reader: queries.total_steps(reader, [1, 2]),
+    "best_values": lambda reader: queries.best_values(reader, [1, 2], "spo/"),
+    "database_size": lambda reader: queries.database_size(reader),
     "evaluations": lambda reader: queries.evaluations(reader, 1),
     "evaluations of no run": lambda reader: queries.evaluations(reader, None),
     "evaluation_problems": lambda reader: queries.evaluation_problems(reader, 1),
@@ -64,9 +68,11 @@ QUERIES = {
     },
 }
 
-# The list of runs is read whole, along its index; a whole tracker needs all digests, which their index has.
+# The list of runs is read whole, along its index; a whole tracker needs all digests, which their index has. Sums over
+# all runs and all evaluations, which are few, need no order.
 ALLOWED = re.compile(
-    r"SCAN runs USING INDEX ix_runs_created_at_id"
+    r"SCAN runs|SCAN evaluations"
+    r"|SCAN runs USING INDEX ix_runs_created_at_id"
     r"|SCAN prompts USING COVERING INDEX sqlite_autoindex_prompts_1"
     r"|SCAN prompt_search VIRTUAL TABLE INDEX 0:=?M\d"
     r"|SCAN \(?(anon|sources|subquery|subqueries)[-_\d]*\)?"

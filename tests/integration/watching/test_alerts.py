@@ -48,8 +48,8 @@ def test_a_healthy_run_has_none(database_url: str, status: Status) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_run_that_learns_has_none_at_any_step(sqlite_url: str, seed: int) -> None:
     with PlausibleRun(sqlite_url, seed=seed) as run:
-        for _ in range(12):
-            run.train(16)
+        for _ in range(24):
+            run.train(8)
             assert found(sqlite_url, name="arithmetic-spo") == []
     assert found(sqlite_url, name="arithmetic-spo") == []
 

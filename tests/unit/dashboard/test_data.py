@@ -88,13 +88,6 @@ def test_of_a_long_run_few_steps_are_kept(run: PlausibleRun, url: str, monkeypat
     assert (before, after) == ([4, 8, 12], [8, 16])
 
 
-def test_a_sketch_of_rewards_ends_with_the_last_step(run: PlausibleRun, url: str) -> None:
-    with run, open_reader(url) as database:
-        row = only_run(database)
-        (series,) = queries.metric_series(database, [row.id], ["spo/reward"]).series
-        assert data.reward_sketch(database, row) == pytest.approx(series.values.tolist())
-
-
 def test_a_file_that_takes_anothers_place_is_opened_anew(run: PlausibleRun, url: str, tmp_path: Path) -> None:
     run.close()
     first = data.reader()
