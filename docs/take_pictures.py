@@ -25,6 +25,8 @@ def main(url: str, run: str) -> None:
         "runs": "/",
         "training": f"/training?run={quote(run)}",
         "prompts": f"/prompts?run={quote(run)}&sort=Most+visits+first&prompt={most_visited(url, run)}",
+        "compare": f"/compare?run={quote(run)}&with={quote(another(url, run))}",
+        "system": f"/system?run={quote(run)}",
     }
     with serve(url, port=0) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -41,6 +43,12 @@ def most_visited(url: str, run: str) -> int:
     with open_reader(url) as reader:
         page = queries.prompts(reader, queries.run(reader, run).run.id, "visits", descending=True, limit=1)
     return page.rows[0].prompt_id
+
+
+def another(url: str, run: str) -> str:
+    """The newest other run, or this one if there is no other."""
+    with open_reader(url) as reader:
+        return next((row.name for row in queries.runs(reader) if row.name != run), run)
 
 
 def take(browser: Browser, address: str, scheme: str, target: Path) -> None:

@@ -30,7 +30,7 @@ def _show(database: Reader, runs: Sequence[RunRow]) -> None:
     _table(
         "Options", options, "option", "whose values differ, as the present attempts recorded them; secrets are hidden."
     )
-    _table("Software and machine", versions, "entry", "that differ: packages, the commit, the host.")
+    _table("Software and machine", versions, "difference", "between packages, commits and hosts.")
 
 
 def _links() -> None:
@@ -75,7 +75,7 @@ def _table(title: str, rows: dict[str, list[str]], thing: str, what: str) -> Non
     count = len(next(iter(rows.values())))
     table = {"name": list(rows), **{str(place): [values[place] for values in rows.values()] for place in range(count)}}
     layout = {
-        "name": st.column_config.TextColumn("Name", pinned=True, width="medium"),
+        "name": st.column_config.TextColumn("Name"),
         **{str(place): st.column_config.TextColumn(label) for place, label in enumerate(_headings(count))},
     }
     st.dataframe(

@@ -42,7 +42,8 @@ def _page() -> None:
     st.title("Runs")
     with parts.errors_shown() as errors:
         database = data.reader()
-        st.fragment(_live, run_every=EVERY_S)(_controls(queries.runs(database, limit=MOST_RUNS)))
+        runs = queries.runs(database, limit=MOST_RUNS)
+        st.fragment(_live, run_every=EVERY_S)(_controls(runs) if runs else None)
     if errors:
         # It is looked for again, and a new user has none yet.
         st.fragment(_look_for_database, run_every=EVERY_S)()
@@ -50,8 +51,6 @@ def _page() -> None:
 
 def _controls(runs: Sequence[RunRow]) -> Filter:
     """What to show. The address keeps it."""
-    if not runs:
-        return Filter()
     tags = sorted({tag for run in runs for tag in run.tags})
     columns = st.columns([3, 2, 2] if tags else [3, 2], vertical_alignment="bottom")
     words = columns[0].text_input(
@@ -70,13 +69,16 @@ def _look_for_database() -> None:
     parts.first_commands()
 
 
-def _live(wanted: Filter) -> None:
+def _live(wanted: Filter | None) -> None:
+    """All that changes by itself; `wanted` is None where there was no run to choose from yet."""
     with parts.errors_shown() as errors:
         database = data.reader()
         runs = queries.runs(database, limit=MOST_RUNS)
         if not runs:
             parts.no_runs()
             return
+        if wanted is None:
+            st.rerun()
         shown = [run for run in runs if wanted.keeps(run)]
         if not shown:
             st.info("No run is like that.", icon=":material/search_off:")

@@ -26,14 +26,14 @@ FIGURES = {
     "perf/total_num_tokens": Titles("Tokens", "Of a step, prompts and answers (perf/total_num_tokens)", "tokens"),
     "perf/time_per_step": Titles("Step time", "Of a whole step (perf/time_per_step)", "seconds"),
     "perf/max_memory_allocated_gb": Titles(
-        "GPU memory in use", "Most that tensors took on a GPU (perf/max_memory_allocated_gb)", "GiB"
+        "GPU memory in use", "Of tensors, at most (perf/max_memory_allocated_gb)", "GiB"
     ),
     "perf/max_memory_reserved_gb": Titles(
-        "GPU memory reserved", "Most that torch took from a GPU (perf/max_memory_reserved_gb)", "GiB"
+        "GPU memory reserved", "By torch, at most (perf/max_memory_reserved_gb)", "GiB"
     ),
     "perf/cpu_memory_used_gb": Titles("Host memory", "In use on the host (perf/cpu_memory_used_gb)", "GiB"),
     QUEUE: Titles("Writer's queue", f"Records that wait for the database ({QUEUE})", "records"),
-    DISK: Titles("Free disk", f"Where history or checkpoints lie, the lesser ({DISK})", "GiB"),
+    DISK: Titles("Free disk", f"On the fullest disk in use ({DISK})", "GiB"),
 }
 """What is known of verl's figures and our own; others of `perf/` are shown under their names."""
 
@@ -74,7 +74,7 @@ def _writer(detail: RunDetail, curves: data.Curves) -> None:
     bound = store.get("queue_steps", StoreConfig().queue_steps)
     budget = store.get("rollout_budget_mb", StoreConfig().rollout_budget_mb) * _MIB
     written = duration(now - run.heartbeat_at) + " ago" if run.ended_at is None else "has ended"
-    depth = last_number(curves.points(run.id, QUEUE)[1])
+    depth = last_number(curves.points(run.id, QUEUE)[1]) if run.ended_at is None else None
     with st.container(horizontal=True, gap="medium"):
         st.metric("Last write", written, width="content", help="The writer's last sign of life: every 5 s or step.")
         st.metric(
