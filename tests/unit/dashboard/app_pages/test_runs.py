@@ -69,9 +69,10 @@ def test_a_schema_that_does_not_fit_is_a_message(url: str, open_page: Open, revi
         assert message in messages(app)[0]
 
 
-def test_passwords_stay_secret(monkeypatch: pytest.MonkeyPatch, open_page: Open) -> None:
+@pytest.mark.parametrize("page", ["runs", "compare", "system"])
+def test_passwords_stay_secret(monkeypatch: pytest.MonkeyPatch, open_page: Open, page: str) -> None:
     monkeypatch.setenv("VERL_SPO_DB", "postgresql://me:s3cret@127.0.0.1:1/none")
-    app = open_page("runs")
+    app = open_page(page)
     assert "127.0.0.1" in messages(app)[0]
     assert "s3cret" not in str(app)
 
