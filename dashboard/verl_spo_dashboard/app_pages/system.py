@@ -104,7 +104,7 @@ def _figures(run: RunRow, curves: data.Curves) -> None:
     drawn = [
         (
             name,
-            charts.lines([Line(run.name, "", steps, values)], FIGURES.get(name, Titles(name, "As verl logs it", ""))),
+            charts.lines([Line(run.name, "", steps, values)], _titles(name)),
         )
         for name in names
         if np.isfinite((points := curves.points(run.id, name))[1]).any()
@@ -118,6 +118,13 @@ def _figures(run: RunRow, curves: data.Curves) -> None:
             st.columns(_COLUMNS, gap="medium"), drawn[start : start + _COLUMNS], strict=False
         ):
             column.vega_lite_chart(spec, key=f"system-{name}")
+
+
+def _titles(name: str) -> Titles:
+    """Words around a figure; of one that is not known, its name."""
+    if name.startswith("perf/mfu/"):
+        return Titles(name, "Share of the GPUs' peak arithmetic that is used", "share")
+    return FIGURES.get(name, Titles(name, "As verl logs it", ""))
 
 
 def _attempts(detail: RunDetail) -> None:
