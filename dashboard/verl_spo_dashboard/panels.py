@@ -86,7 +86,7 @@ PANELS = (
     ),
     Panel(Titles("Throughput", "Tokens per second and GPU (perf/throughput)", "tokens/s"), {"perf/throughput": ""}),
     Panel(
-        Titles("Writer's queue", "Steps that wait for the database", "steps"),
+        Titles("Writer's queue", "Records that wait for the database; a step makes two or three", "records"),
         {"spo/store/queue_depth": ""},
         smoothed=False,
     ),

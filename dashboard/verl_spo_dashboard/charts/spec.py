@@ -64,7 +64,8 @@ def step_axis() -> Spec:
 
 def value_axis(field: str, title: str, scale: Spec) -> Spec:
     """A number on the vertical axis."""
-    axis = {"titlePadding": 8, "labelPadding": 6, "tickCount": 5}
+    # What is sent in single precision is not shown with more digits than that has.
+    axis = {"titlePadding": 8, "labelPadding": 6, "tickCount": 5, "format": ",.6~r"}
     return {"field": field, "type": "quantitative", "title": title, "axis": axis, "scale": scale}
 
 
