@@ -96,14 +96,13 @@ def prepare(
 
 def results(reader: Reader, policy: Policy, prepared: Launch) -> list[EvaluationRow]:
     """The evaluations that a prepared one makes or adds to."""
-    found = queries.evaluations(reader, policy.run.run.id if policy.run else None)
+    found = queries.evaluations(reader, policy.run.run.id if policy.run else None, Origin.EVALUATION, policy.step)
     model, settings = verl_options.evaluation_config(prepared.config).model, verl_options.sampling(prepared.config)
     return [
         row
         for row in found
-        if row.origin == Origin.EVALUATION
-        and row.settings == settings
-        and (row.step, row.attempt or 0) == (policy.step, policy.attempt)
+        if row.settings == settings
+        and (row.attempt or 0) == policy.attempt
         and (policy.run is not None or row.model == model)
     ]
 

@@ -197,3 +197,40 @@ def test_runs_do_not_see_each_others_evaluations(database_url: str) -> None:
     trained(database_url, steps=1, run=info("other", "b" * 32), evaluated_at=(1,))
     with open_reader(database_url) as reader:
         assert [len(queries.evaluations(reader, run)) for run in (1, 2)] == [1, 1]
+
+
+def test_a_validation_of_unequally_repeated_rows_is_complete(engine: Engine, database_url: str) -> None:
+    asked = evaluation(1, wanted=4)
+    fewer = samples(asked, [0, 1])
+    with engine.begin() as connection:
+        for origin in Origin:
+            number = evaluations.begin(connection, replace(asked, origin=origin))
+            evaluations.add_samples(connection, number, fewer, 1.0, BUDGET)
+    with open_reader(database_url) as reader:
+        assert {row.origin: row.complete for row in queries.evaluations(reader, None)} == {
+            Origin.VALIDATION: True,
+            Origin.EVALUATION: False,
+        }
+
+
+def test_samples_of_what_is_settled_are_not_counted_again(engine: Engine, database_url: str) -> None:
+    asked = evaluation(0, origin=Origin.EVALUATION)
+    with engine.begin() as connection:
+        number = evaluations.begin(connection, asked)
+        evaluations.add_samples(connection, number, samples(asked, [0, 1]), 1.0, BUDGET)
+    with open_reader(database_url) as reader:
+        (before,) = queries.evaluations(reader, None)
+        assert (before.samples, before.settled) == (6, False)
+        with engine.begin() as connection:
+            evaluations.add_samples(connection, number, samples(asked), 1.0, BUDGET)
+        assert [row.samples for row in queries.evaluations(reader, None, known=[before])] == [12]
+        settled = replace(before, samples=99, answered=99)
+        assert [row.samples for row in queries.evaluations(reader, None, known=[settled])] == [99]
+        assert [row.samples for row in queries.evaluations(reader, None, known=[replace(settled, wanted=5)])] == [12]
+
+
+def test_evaluations_are_found_by_origin_and_step(database_url: str) -> None:
+    trained(database_url, steps=2, evaluated_at=(1, 2))
+    with open_reader(database_url) as reader:
+        assert [row.step for row in queries.evaluations(reader, 1, Origin.VALIDATION, 2)] == [2]
+        assert queries.evaluations(reader, 1, Origin.EVALUATION) == []

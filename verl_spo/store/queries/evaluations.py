@@ -1,15 +1,15 @@
 """Evaluations, their samples, and what scorers say of them; `verl_spo.evaluation` works results out from these."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, case, func, select
 
 from verl_spo.store.database.reader import Reader
 from verl_spo.store.queries.attempts import kept_through
-from verl_spo.store.records import Finish, FloatArray, IntArray
+from verl_spo.store.records import Finish, FloatArray, IntArray, Origin
 from verl_spo.store.schema import (
     Base,
     Evaluation,
@@ -20,6 +20,8 @@ from verl_spo.store.schema import (
     Verdict,
 )
 from verl_spo.store.text import question, unpack_rollout
+
+_IDS_A_QUERY = 10_000
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,16 @@ class EvaluationRow:
 
     @property
     def complete(self) -> bool:
-        """Whether all samples that were asked for are there."""
-        return self.samples >= self.wanted * self.problems
+        """Whether all samples that were asked for are there.
+
+        A validation is written at once, and its problems need not have equally many samples.
+        """
+        return self.origin == Origin.VALIDATION or self.samples >= self.wanted * self.problems
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing will be added unless somebody asks for more: no sample is missing, and none has failed."""
+        return self.origin == Origin.VALIDATION or self.answered >= self.wanted * self.problems
 
 
 @dataclass(frozen=True)
@@ -104,20 +114,52 @@ class Scores:
     length: IntArray
 
 
-def evaluations(reader: Reader, run_id: int | None) -> list[EvaluationRow]:
-    """The evaluations of a run, or those of models of no run, by step and benchmark; superseded ones are left out."""
-    count = select(func.count()).where(Sample.evaluation_id == Evaluation.id)
-    counts = {"samples": count, "answered": count.where(Sample.finish != Finish.FAILED)}
-    names = [name for name in EvaluationRow.__annotations__ if name not in counts]
-    query = (
-        select(*_columns(Evaluation, names), *(each.scalar_subquery().label(name) for name, each in counts.items()))
-        .where(Evaluation.run_id.is_(None) if run_id is None else Evaluation.run_id == run_id)
-        .order_by(Evaluation.step, Evaluation.benchmark, Evaluation.started_at, Evaluation.id)
-    )
+def evaluations(
+    reader: Reader,
+    run_id: int | None,
+    origin: Origin | None = None,
+    step: int | None = None,
+    known: Iterable[EvaluationRow] = (),
+) -> list[EvaluationRow]:
+    """The evaluations of a run, or those of models of no run, by step and benchmark; superseded ones are left out.
+
+    Args:
+        reader: The store.
+        run_id: Of the run; None for models of no run.
+        origin: Only those of this origin.
+        step: Only those of the policy of this step.
+        known: What was read before. Samples are counted of all but those of these that are settled.
+    """
+    which = [Evaluation.run_id.is_(None) if run_id is None else Evaluation.run_id == run_id]
+    if origin is not None:
+        which.append(Evaluation.origin == origin)
+    if step is not None:
+        which.append(Evaluation.step == step)
+    names = [name for name in EvaluationRow.__annotations__ if name not in ("samples", "answered")]
+    order = (Evaluation.step, Evaluation.benchmark, Evaluation.started_at, Evaluation.id)
+    counted = {(row.id, row.wanted): (row.samples, row.answered) for row in known if row.settled}
     with reader.connect() as connection:
         kept = {} if run_id is None else kept_through(connection, run_id)
-        rows = [EvaluationRow(**row._mapping) for row in connection.execute(query)]
-    return [row for row in rows if row.attempt is None or row.step <= kept[row.attempt]]
+        rows = connection.execute(select(*_columns(Evaluation, names)).where(*which).order_by(*order)).all()
+        there = [row for row in rows if row.attempt is None or row.step <= kept[row.attempt]]
+        counts = _counts(connection, [row.id for row in there if (row.id, row.wanted) not in counted])
+    made = []
+    for row in there:
+        samples, answered = counted.get((row.id, row.wanted)) or counts.get(row.id, (0, 0))
+        made.append(EvaluationRow(**row._mapping, samples=samples, answered=answered))
+    return made
+
+
+def _counts(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Samples of some evaluations, and those of them whose session has not failed; none of which there are none."""
+    answered = func.sum(case((Sample.finish != Finish.FAILED, 1), else_=0))
+    found: dict[int, tuple[int, int]] = {}
+    for first in range(0, len(ids), _IDS_A_QUERY):
+        some = ids[first : first + _IDS_A_QUERY]
+        query = select(Sample.evaluation_id, func.count(), answered).where(Sample.evaluation_id.in_(some))
+        for number, samples, well in connection.execute(query.group_by(Sample.evaluation_id)):
+            found[number] = (int(samples), int(well))
+    return found
 
 
 def evaluation_problems(reader: Reader, evaluation_id: int) -> list[ProblemRow]:
