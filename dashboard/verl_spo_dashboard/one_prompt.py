@@ -37,7 +37,7 @@ def interval(prompt: PromptRow) -> str:
 
 
 def _head(prompt: PromptRow) -> None:
-    _text(prompt.text)
+    plain_text(prompt.text)
     if prompt.ground_truth:
         st.text(f"Right answer: {_cut(prompt.ground_truth)}")
     with st.container(horizontal=True, gap="medium"):
@@ -67,12 +67,13 @@ def _answers(rollouts: Sequence[RolloutRow]) -> None:
         superseded = " · superseded by a resume" if seen.superseded else ""
         with st.container(gap="xsmall"):
             st.text(f"Step {seen.step} · reward {seen.reward:g} · {seen.response_length} tokens{superseded}")
-            _text(rollout.response or "")
+            plain_text(rollout.response or "")
     with st.expander("The prompt as the model read it"):
-        _text(rollouts[0].prompt or "")
+        plain_text(rollouts[0].prompt or "")
 
 
-def _text(text: str) -> None:
+def plain_text(text: str) -> None:
+    """Text as it is, whatever it says; long ones scroll, and are cut."""
     height: Any = _TALL_HEIGHT if len(text) > _TALL_TEXT or text.count("\n") > _TALL_LINES else "content"
     st.code(_cut(text), language=None, wrap_lines=True, height=height)
 

@@ -26,7 +26,7 @@ ALLOWED = {
     "launching": {"errors", "config", "cpu", "store", "training"},
     "planning": {"errors", "config", "training"},
     "watching": {"errors", "config", "store"},
-    "verl_spo_dashboard": {"errors", "config", "core", "store", "watching"},
+    "verl_spo_dashboard": {"errors", "config", "core", "evaluation", "store", "watching"},
     "cli": {
         "errors",
         "config",

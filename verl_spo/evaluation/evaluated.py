@@ -1,6 +1,6 @@
 """A policy's evaluation on one benchmark, as one scorer sees it, and its figures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,20 +36,27 @@ def common_samples(evaluated: Iterable[Evaluated]) -> int:
     return min(each.results.samples for each in evaluated)
 
 
+FIGURES: Mapping[str, Callable[[Results, int], FloatArray]] = {
+    "avg@": lambda results, _: results.average(),
+    "maj@": lambda results, k: results.majority_at(k) if results.votes else _unknown(results),
+    "verl_maj@": lambda results, k: results.verl_majority_at(k) if results.votes else _unknown(results),
+    "pass@": lambda results, k: results.pass_at(k),
+    "pass^": lambda results, k: results.all_pass_at(k),
+}
+"""The figures of a report, by what stands before the number of samples: each a number per problem, (problems,)."""
+
+
 def figures_of(results: Results, n: int) -> dict[str, FloatArray]:
     """The figures of a report, (problems,) each, of n samples per problem; NaN where the scorer names no answers.
 
     Raises:
         ConfigError: A problem has fewer samples.
     """
-    unknown = np.full(len(results.problems), np.nan)
-    return {
-        f"avg@{n}": results.average(),
-        f"maj@{n}": results.majority_at(n) if results.votes else unknown,
-        f"verl_maj@{n}": results.verl_majority_at(n) if results.votes else unknown,
-        f"pass@{n}": results.pass_at(n),
-        f"pass^{n}": results.all_pass_at(n),
-    }
+    return {f"{name}{n}": figure(results, n) for name, figure in FIGURES.items()}
+
+
+def _unknown(results: Results) -> FloatArray:
+    return np.full(len(results.problems), np.nan)
 
 
 def interval_of(sets: Sequence[FloatArray]) -> Interval:

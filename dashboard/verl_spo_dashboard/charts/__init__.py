@@ -4,6 +4,7 @@ Names of runs and metrics enter as data, as a scale's domain and as plain titles
 fields have fixed names.
 """
 
+from verl_spo_dashboard.charts.estimates import Estimate, estimates
 from verl_spo_dashboard.charts.heat_map import heat_map
 from verl_spo_dashboard.charts.lines import PICKED, Line, Look, legend, lines
 from verl_spo_dashboard.charts.prompt_history import prompt_history
@@ -14,10 +15,12 @@ __all__ = [
     "PICKED",
     "STEP",
     "Axis",
+    "Estimate",
     "Line",
     "Look",
     "Spec",
     "Titles",
+    "estimates",
     "heat_map",
     "legend",
     "lines",
