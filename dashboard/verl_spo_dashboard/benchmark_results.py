@@ -6,6 +6,7 @@ It imports scipy, by `verl_spo.evaluation`: only pages about benchmarks import i
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 import streamlit as st
 
@@ -19,6 +20,9 @@ from verl_spo.store.queries import EvaluationRow, RunRow
 
 PREFERRED = "math_verify"
 """The scorer that everybody means, where it has judged."""
+
+_SHORT = 24
+"""Characters of a setting that is shown."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,14 @@ def policies(database: Reader, runs: Iterable[RunRow], models: Sequence[str]) ->
 
 
 def sampling(row: EvaluationRow) -> str:
-    """How an evaluation was made, in one line."""
-    options = ", ".join(f"{name} {_plain(value)}" for name, value in sorted(row.settings.items()))
-    return f"{row.origin}: {options}" if options else row.origin
+    """How an evaluation was made, in one short line; long settings, such as templates, are told apart by a digest."""
+    said = {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in sorted(row.settings.items())
+    }
+    options = [f"{name} {text}" for name, text in said.items() if len(text) <= _SHORT]
+    if rest := [[name, text] for name, text in said.items() if len(text) > _SHORT]:
+        options.append(f"others {blake2b(json.dumps(rest).encode(), digest_size=3).hexdigest()}")
+    return f"{row.origin}: {', '.join(options)}" if options else row.origin
 
 
 def scorers(database: Reader, row: EvaluationRow) -> list[str]:
@@ -127,10 +136,6 @@ def published_of(figure: str, k: int, tables: Mapping[str, Mapping[str, float]],
 def _key(one: Evaluated) -> tuple[int, float, int, int, str]:
     row = one.row
     return row.id, row.started_at, row.samples, row.answered, one.results.scorer
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 @st.cache_data(max_entries=4096, show_spinner=False, ttl=10)

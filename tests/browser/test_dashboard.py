@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import PATIENCE_MS
+from tests.support.benchmarked import benchmarked
 from tests.support.plausible import PlausibleRun, Question, arithmetic
 from verl_spo.store import open_reader, queries
 
@@ -143,3 +144,19 @@ def test_hostile_text_stays_text(page: Page, url: str) -> None:
 
     expect(page.locator("img[src='x'], a[href^='javascript'], .katex, [data-testid=stApp] script")).to_have_count(0)
     assert page.title() != "caught"
+
+
+def test_benchmarks_lead_to_a_problem_and_a_samples_text(page: Page, url: str) -> None:
+    PlausibleRun(url, name="a").train(2).close()
+    benchmarked(url, "a", (0, 20), text=CANARY)
+    page.goto("/benchmarks?run=a")
+    expect(page.locator("svg.marks")).to_have_count(1)
+    page.get_by_text("pass@k", exact=True).first.click()
+    expect(page).to_have_url(re.compile(r"figure=pass%40k"))
+    expect(page.locator("svg.marks").get_by_text("pass@8")).to_be_visible()
+    cell(page, "How much is 11 times 11?").first.wait_for(state="attached")
+    page.goto("/benchmarks?run=a&problem=3&sample=2")
+    expect(page.get_by_text("Problem 4 · right answer: 9")).to_be_visible()
+    expect(page.get_by_text("Sample 3 · ")).to_be_visible()
+    expect(page.get_by_text("<script>alert(2)</script>").first).to_be_visible()
+    expect(page).not_to_have_title("caught")

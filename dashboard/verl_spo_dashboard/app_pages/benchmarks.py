@@ -47,8 +47,8 @@ class View:
 
 def _page() -> None:
     with frame.page("Benchmarks"):
-        models = _models()
         chosen = frame.choose(compares=True)
+        models = _models()
         if chosen is not None:
             frame.live(chosen, lambda database, runs: _show(database, runs, models))
         elif models:
@@ -186,8 +186,9 @@ def _over_steps(view: View, whole: Mapping[str, Sequence[Evaluated]]) -> None:
         st.info("This scorer does not say which answers it found: there is no majority.", icon=":material/info:")
         return
     known = benchmark_results.published_of(view.figure, view.k, _PUBLISHED, view.benchmark)
-    titles = Titles(view.name(), EXPLAINED[view.figure], "share, 95 % interval over problems")
+    titles = Titles(view.name(), "by the policy's training step", "share of 1")
     st.vega_lite_chart(charts.estimates(points, known, titles), key="estimates")
+    st.caption(f"{view.figure}k: {EXPLAINED[view.figure]}. Bars are 95 % intervals over problems.")
 
 
 def _latest(

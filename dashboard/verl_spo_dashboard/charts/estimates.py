@@ -7,6 +7,9 @@ import pyarrow as pa
 
 from verl_spo_dashboard.charts.spec import LEGEND, Spec, Titles, chart, step_axis, tip, value_axis
 
+# As the subtitles of all charts.
+_GRAY = "#76808c"
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -61,22 +64,31 @@ def estimates(points: Sequence[Estimate], references: Mapping[str, float], title
     datasets = {"points": table}
     if references:
         datasets["references"] = pa.table({"name": list(references), "value": list(references.values())})
-        layers += _references(y)
+        layers += _references(y, len(references))
     return chart(titles, datasets, {"data": {"name": "points"}, "layer": layers})
 
 
-def _references(y: Spec) -> list[Spec]:
-    place = {"y": y}
-    label = {"type": "text", "align": "left", "dx": 4, "dy": -6, "color": "#76808c", "tooltip": None}
-    return [
+def _references(y: Spec, count: int) -> list[Spec]:
+    """Lines with their names, at the left and at the right in turn: published figures lie close together."""
+    layers: list[Spec] = [
         {
             "data": {"name": "references"},
-            "mark": {"type": "rule", "strokeDash": [6, 4], "color": "#76808c", "tooltip": None},
-            "encoding": place,
-        },
-        {
-            "data": {"name": "references"},
-            "mark": label,
-            "encoding": {**place, "x": {"value": 0}, "text": {"field": "name", "type": "nominal"}},
-        },
+            "mark": {"type": "rule", "strokeDash": [6, 4], "color": _GRAY, "tooltip": None},
+            "encoding": {"y": y},
+        }
     ]
+    for place in range(count):
+        left = place % 2 == 0
+        side = {"align": "left", "dx": 4, "dy": -7} if left else {"align": "right", "dx": -4, "dy": 9}
+        layers.append(
+            {
+                "data": {"name": "references"},
+                "transform": [
+                    {"window": [{"op": "row_number", "as": "number"}]},
+                    {"filter": f"datum.number === {place + 1}"},
+                ],
+                "mark": {"type": "text", "color": _GRAY, "tooltip": None, **side},
+                "encoding": {"y": y, "x": {"value": 0 if left else "width"}, "text": {"field": "name"}},
+            }
+        )
+    return layers

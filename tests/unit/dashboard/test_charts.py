@@ -8,7 +8,7 @@ import pytest
 
 from verl_spo.store.queries import ObservationRow
 from verl_spo_dashboard import charts
-from verl_spo_dashboard.charts import STEP, Axis, Line, Look, Titles
+from verl_spo_dashboard.charts import STEP, Axis, Estimate, Line, Look, Titles, estimates
 from verl_spo_dashboard.series import MOST_POINTS
 
 TITLES = Titles("Reward", "of a step", "reward")
@@ -146,3 +146,14 @@ def test_a_history_is_in_the_order_of_its_steps() -> None:
     assert table["step"] == [4, 9]
     assert table["value"] == pytest.approx([2 / 3, 1 / 3])
     assert all(low < value < high for low, value, high in zip(table["low"], table["value"], table["high"], strict=True))
+
+
+def test_estimates_have_their_intervals_and_references_their_names() -> None:
+    points = [Estimate("a", 0, 0.3, 0.2, 0.4), Estimate("a", 10, 0.5, 0.4, 0.6), Estimate("b", 10, 0.4, 0.3, 0.5)]
+    spec = estimates(points, {"SPO, published": 0.84, "GRPO, published": 0.83}, Titles("avg@8", "", "share"))
+    assert spec["datasets"]["points"]["low"].to_pylist() == [0.2, 0.4, 0.3]
+    assert spec["datasets"]["references"]["value"].to_pylist() == [0.84, 0.83]
+    assert len(spec["layer"]) == 6
+    alone = estimates(points[:2], {}, Titles("avg@8", "", "share"))
+    assert alone["layer"][0]["encoding"]["color"]["legend"] is None
+    assert "references" not in alone["datasets"]
