@@ -1,5 +1,6 @@
 """`verl-spo report`: the table of a run's evaluations, against published figures and another run."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from verl_spo.cli.database import DEFAULT_DB, Db
 from verl_spo.cli.extras import require
 from verl_spo.cli.judging import MATHEMATICS
 from verl_spo.cli.terminal import say
-from verl_spo.errors import DataError
+from verl_spo.errors import ConfigError, DataError
 from verl_spo.evaluation.formats import Format
 from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.evaluations import REWARD
@@ -34,8 +35,15 @@ def report(
     seed: Annotated[
         list[str] | None, typer.Option(help="Another run of the same recipe with another seed; may be repeated.")
     ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="Which samples, where there are several ways: temperature=0.6; may be repeated."
+        ),
+    ] = None,
     k: Annotated[
-        int | None, typer.Option(min=1, help="Samples that figures are of; by default all that every problem has.")
+        str | None,
+        typer.Option(help="Samples that figures are of, such as 32 or 1,8,32; by default all that every problem has."),
     ] = None,
     validation: Annotated[bool, typer.Option("--validation", help="verl's validations while the run trained.")] = False,
     to: Annotated[Format, typer.Option(help="Format.")] = Format.MARKDOWN,
@@ -47,19 +55,21 @@ def report(
     from verl_spo.evaluation.rendering import render
     from verl_spo.evaluation.report import build
 
-    origin = Origin.VALIDATION if validation else Origin.EVALUATION
+    origin, ks = Origin.VALIDATION if validation else Origin.EVALUATION, _numbers(k)
     with open_reader(db) as reader:
         everything = _rows(reader, run, origin)
-        chosen = _of_step(everything, run, step)
+        chosen = _of_step(everything, run, step, setting)
+        ways = _other_ways(everything, chosen)
         judged_by = scorer or _scorer(reader, chosen)
         alike = [row for row in everything if row.settings == chosen[0].settings]
-        other = None if against is None else _against(reader, run, against, origin, judged_by)
+        other = None if against is None else _against(reader, run, against, origin, judged_by, setting)
         evaluated = [replace(each, doubts=_doubts(reader, each)) for each in _evaluated(reader, chosen, judged_by)]
         over_steps = _judged(reader, alike, judged_by)
         seeds = [
-            _evaluated(reader, _of_step(_rows(reader, each, origin), each, step), judged_by) for each in seed or ()
+            _evaluated(reader, _of_step(_rows(reader, each, origin), each, step, setting), judged_by)
+            for each in seed or ()
         ]
-        text = render(build(f"{run}, step {chosen[0].step}", evaluated, other, over_steps, seeds, k), to)
+        text = render(build(f"{run}, step {chosen[0].step}", evaluated, other, over_steps, seeds, ks, ways), to)
     if out is None:
         print(text, end="")
     else:
@@ -67,13 +77,25 @@ def report(
         say(f"{out}")
 
 
-def _against(reader: Reader, run: str, against: str, origin: Origin, scorer: str) -> tuple[str, list["Evaluated"]]:
+def _numbers(text: str | None) -> list[int]:
+    """The numbers of samples that `--k` names."""
+    numbers = [] if text is None else text.split(",")
+    if wrong := [number for number in numbers if not number.strip().isdecimal() or int(number) < 1]:
+        raise ConfigError(
+            f"--k {text}: {wrong[0]!r} is no number from 1 on; separate several by commas, such as 1,8,32"
+        )
+    return sorted({int(number) for number in numbers})
+
+
+def _against(
+    reader: Reader, run: str, against: str, origin: Origin, scorer: str, settings: Sequence[str] | None
+) -> tuple[str, list["Evaluated"]]:
     """The other policy's name and evaluations."""
     name, _, step = against.rpartition("@") if "@" in against else (against, "", "")
     name = name or run
     if step and not step.isdecimal():
         raise DataError(f"--against {against}: what follows the @ must be a step")
-    rows = _of_step(_rows(reader, name, origin), name, int(step) if step else None)
+    rows = _of_step(_rows(reader, name, origin), name, int(step) if step else None, settings)
     return f"{name}, step {rows[0].step}", _evaluated(reader, rows, scorer)
 
 
@@ -88,8 +110,12 @@ def _rows(reader: Reader, name: str, origin: Origin) -> list[EvaluationRow]:
     return rows
 
 
-def _of_step(rows: Sequence[EvaluationRow], name: str, step: int | None) -> list[EvaluationRow]:
+def _of_step(
+    rows: Sequence[EvaluationRow], name: str, step: int | None, settings: Sequence[str] | None
+) -> list[EvaluationRow]:
     """The evaluations of one policy that were sampled alike, the newest of each benchmark."""
+    if settings is not None:
+        rows = _sampled(rows, settings)
     steps = sorted({row.step for row in rows})
     wanted = steps[-1] if step is None else step
     if wanted not in steps:
@@ -98,6 +124,37 @@ def _of_step(rows: Sequence[EvaluationRow], name: str, step: int | None) -> list
     newest = max(there, key=lambda row: row.started_at)
     alike = {row.benchmark: row for row in there if row.settings == newest.settings}
     return list(alike.values())
+
+
+def _sampled(rows: Sequence[EvaluationRow], settings: Sequence[str]) -> list[EvaluationRow]:
+    """Those whose settings are as the option says; of settings that it does not name, any."""
+    wanted = dict(item.partition("=")[::2] for item in settings)
+    found = [row for row in rows if all(_said(row.settings.get(name)) == value for name, value in wanted.items())]
+    if not found:
+        given = " ".join(f"--setting {item}" for item in settings)
+        raise DataError(f"{given}: nothing was sampled so; there is {'; '.join(_ways(rows))}")
+    return found
+
+
+def _other_ways(rows: Sequence[EvaluationRow], chosen: Sequence[EvaluationRow]) -> list[str]:
+    """How else the policy was sampled on these benchmarks, as `--setting` takes it."""
+    names = {row.benchmark for row in chosen}
+    beside = [row for row in rows if row.step == chosen[0].step and row.benchmark in names]
+    return [way for way in _ways([*chosen, *beside]) if way != _ways([*chosen, *beside])[0]]
+
+
+def _ways(rows: Sequence[EvaluationRow]) -> list[str]:
+    """In which ways evaluations were sampled, the first one's first, by the settings in which they differ."""
+    names = dict.fromkeys(name for row in rows for name in row.settings)
+    differing = [name for name in names if len({_said(row.settings.get(name)) for row in rows}) > 1] or [*names]
+    return list(
+        dict.fromkeys(" ".join(f"{name}={_said(row.settings.get(name))}" for name in differing) for row in rows)
+    )
+
+
+def _said(value: object) -> str:
+    """A setting's value, as it is typed."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _scorer(reader: Reader, rows: Sequence[EvaluationRow]) -> str:

@@ -122,9 +122,9 @@ class Report:
     notes: Sequence[str]
 
 
-def lines(evaluated: Sequence[Evaluated], n: int) -> list[Line]:
-    """A line per benchmark, of n samples per problem; with several, also one of their mean."""
-    figures = [figures_of(each.results, n) for each in evaluated]
+def lines(evaluated: Sequence[Evaluated], ks: Sequence[int]) -> list[Line]:
+    """A line per benchmark, of each k samples per problem; with several, also one of their mean."""
+    figures = [dict(chain(*(figures_of(each.results, k).items() for k in ks))) for each in evaluated]
     made = [_line(each, of) for each, of in zip(evaluated, figures, strict=True)]
     if len(made) < 2:
         return made
@@ -237,7 +237,8 @@ def build(
     against: tuple[str, Sequence[Evaluated]] | None = None,
     over_steps: Sequence[Evaluated] = (),
     other_seeds: Sequence[Sequence[Evaluated]] = (),
-    k: int | None = None,
+    ks: Sequence[int] = (),
+    other_ways: Sequence[str] = (),
 ) -> Report:
     """Put a report together.
 
@@ -247,7 +248,8 @@ def build(
         against: Another policy's name, and its evaluations.
         over_steps: Evaluations of the same run at all its steps.
         other_seeds: Those of other runs of the same recipe, each on the same benchmarks.
-        k: Samples that figures are of; by default as many as every problem has.
+        ks: Samples that figures are of, the most last; by default as many as every problem has.
+        other_ways: How else the policy was sampled, in the words of `--setting`.
 
     Raises:
         ConfigError: A problem has fewer than k samples.
@@ -257,8 +259,8 @@ def build(
     over_steps = [each for each in over_steps if each.row.problems_digest == now.get(each.row.benchmark)]
     others = [*(against[1] if against else ()), *chain(*other_seeds)]
     won, lost = changes(evaluated, against[1]) if against else ({}, {})
-    made = lines(evaluated, k or common_samples(evaluated))
-    compared = compare(evaluated, against[1], k) if against else []
+    made = lines(evaluated, ks or [common_samples(evaluated)])
+    compared = [each for k in ks or [None] for each in compare(evaluated, against[1], k)] if against else []
     return Report(
         title=title,
         against=against[0] if against else None,
@@ -271,12 +273,13 @@ def build(
         seeds=over_seeds([evaluated, *other_seeds]) if other_seeds else [],
         curves=points(over_steps) if len({each.row.step for each in over_steps}) > 1 else [],
         problems={each.row.benchmark: problem_lines(each) for each in evaluated},
-        notes=[*_notes(evaluated, made, compared), *_other_settings(evaluated, others)],
+        notes=[*_notes(evaluated, made, compared), *_sampled_twice(other_ways), *_other_settings(evaluated, others)],
     )
 
 
 def _notes(evaluated: Sequence[Evaluated], made: Sequence[Line], compared: Sequence[Comparison]) -> list[str]:
-    last, figure = made[-1], next(iter(made[-1].figures))
+    last = made[-1]
+    *_, figure = (name for name in last.figures if name.startswith("avg@"))
     n = figure.removeprefix("avg@")
     error = 100 * last.figures[figure].standard_error
     majority = 100 * _smallest([len(each.problems) for each in evaluated], last.figures, _USUAL_SPREAD_OF_MAJORITY)
@@ -328,6 +331,10 @@ def _notes_of(evaluated: Evaluated) -> list[str]:
     if said:
         notes.append(f"{row.benchmark}, of {evaluated.doubts['texts']} samples with a text: {', '.join(said)}.")
     return notes
+
+
+def _sampled_twice(ways: Sequence[str]) -> list[str]:
+    return [f"There are samples of these benchmarks with {way} too: --setting chooses." for way in ways]
 
 
 def _other_settings(evaluated: Sequence[Evaluated], others: Iterable[Evaluated]) -> list[str]:

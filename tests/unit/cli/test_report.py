@@ -143,3 +143,25 @@ def test_texts_that_are_gone_cannot_be_judged(db: str) -> None:
         store.add(number, answered(asked))
         store.trim(number)
     refused(DataError, "aime_2024, step 4: the texts of 12 samples are gone", "score", "other", "--scorer", "reference")
+
+
+def test_the_reader_chooses_among_ways_of_sampling(db: str) -> None:
+    cold = replace(evaluation(4, origin=Origin.EVALUATION), settings={"temperature": 0.0})
+    with Evaluating(StoreConfig(url=db), "demo/spo", 1) as store:
+        store.add(store.begin(cold), samples(cold))
+    newest = run("report", "demo/spo").output
+    assert "temperature 0.0" in newest
+    assert r"with temperature=0.6 too: \-\-setting chooses" in newest
+    assert "Sampled with temperature 0.6" in run("report", "demo/spo", "--setting", "temperature=0.6").output
+    refused(
+        DataError,
+        "--setting temperature=1.0: nothing was sampled so; there is temperature=0.6; temperature=0.0",
+        *("report", "demo/spo", "--setting", "temperature=1.0"),
+    )
+
+
+def test_figures_of_several_numbers_of_samples(db: str) -> None:
+    document = json.loads(run("report", "demo/spo", "--k", "4,1", "--to", "json").output)
+    assert [name for name in document["lines"][0]["figures"] if name.startswith("pass@")] == ["pass@1", "pass@4"]
+    refused(ConfigError, "--k 1,x: 'x' is no number from 1 on", "report", "demo/spo", "--k", "1,x")
+    refused(ConfigError, "k=9: a problem has 4 samples", "report", "demo/spo", "--k", "9")

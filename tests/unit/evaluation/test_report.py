@@ -79,9 +79,18 @@ def test_doubts_and_failed_sessions_are_told() -> None:
 
 
 def test_figures_are_of_as_many_samples_as_asked_for() -> None:
-    assert list(build("demo/spo", [evaluated(SOME)], k=1).lines[0].figures)[:3] == ["avg@1", "maj@1", "verl_maj@1"]
+    assert list(build("demo/spo", [evaluated(SOME)], ks=[1]).lines[0].figures)[:3] == ["avg@1", "maj@1", "verl_maj@1"]
     with pytest.raises(ConfigError, match="k=3: a problem has 2 samples"):
-        build("demo/spo", [evaluated(SOME)], k=3)
+        build("demo/spo", [evaluated(SOME)], ks=[3])
+
+
+def test_figures_of_several_numbers_of_samples_stand_side_by_side() -> None:
+    report = build("demo/spo", [evaluated(SOME)], ("before", [evaluated(MORE)]), ks=[1, 2])
+    assert [name for name in report.lines[0].figures if "pass@" in name] == ["pass@1", "pass@2"]
+    assert {"pass@1", "pass@2"} <= {each.figure for each in report.comparisons}
+    assert any(note.startswith("4 problems: avg@2 has") for note in report.notes)
+    with pytest.raises(ConfigError, match="k=3: a problem has 2 samples"):
+        build("demo/spo", [evaluated(SOME)], ks=[1, 3])
 
 
 def test_problems_come_with_their_answers_hardest_first(full: Report) -> None:
