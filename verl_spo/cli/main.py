@@ -1,6 +1,6 @@
 """`verl-spo`: every command, put together."""
 
-from verl_spo.cli import data, db, prompts, runs
+from verl_spo.cli import data, db, evaluations, prompts, runs
 from verl_spo.cli.app import App
 from verl_spo.cli.dashboard import dashboard
 from verl_spo.cli.demo import demo
@@ -30,6 +30,7 @@ app.command()(watch)
 app.command(context_settings=HYDRA_ARGUMENTS)(doctor)
 app.add_typer(runs.app, name="runs")
 app.add_typer(prompts.app, name="prompts")
+app.add_typer(evaluations.app, name="evaluations")
 app.command()(export)
 app.command("import")(import_)
 app.add_typer(db.app, name="db")

@@ -260,7 +260,7 @@ def build(
     others = [*(against[1] if against else ()), *chain(*other_seeds)]
     won, lost = changes(evaluated, against[1]) if against else ({}, {})
     made = lines(evaluated, ks or [common_samples(evaluated)])
-    compared = [each for k in ks or [None] for each in compare(evaluated, against[1], k)] if against else []
+    compared = [each for k in ks or (None,) for each in compare(evaluated, against[1], k)] if against else []
     return Report(
         title=title,
         against=against[0] if against else None,

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from tests.support.stores import BATCH, POOL, Training, evaluated, evaluation, info, start, trained, writing
+from tests.support.stores import BATCH, POOL, Training, evaluated, evaluation, info, samples, start, trained, writing
+from verl_spo.config import StoreConfig
 from verl_spo.errors import StoreError
 from verl_spo.store import open_reader, queries
 from verl_spo.store.database.connections import open_engine
+from verl_spo.store.evaluating import Evaluating
 from verl_spo.store.runs import manage, upkeep
 from verl_spo.store.runs.status import Status
 from verl_spo.store.runs.upkeep import Policy
@@ -199,3 +201,27 @@ def test_a_deletion_that_lost_its_run_deletes_no_more(
     with pytest.raises(StoreError, match="another process took it over"):
         manage.delete_run(engine, "demo/spo")
     assert count(engine) == before
+
+
+def test_evaluations_of_models_of_no_run_are_deleted_without_the_others(engine: Engine, database_url: str) -> None:
+    for model in ("a", "b"):
+        with Evaluating(StoreConfig(url=database_url)) as store:
+            asked = evaluation(0, model=model)
+            store.add(store.begin(asked), samples(asked))
+    before = count(engine)
+    with open_reader(database_url) as reader:
+        first, second = queries.evaluations(reader, None)
+    upkeep.delete_evaluations(engine, [first.id], texts_only=True)
+    after = count(engine)
+    assert {name: before[name] - after[name] for name in before if before[name] != after[name]} == {"sample_texts": 9}
+    upkeep.delete_evaluations(engine, [first.id])
+    with open_reader(database_url) as reader:
+        assert [row.model for row in queries.evaluations(reader, None)] == [second.model]
+        assert queries.evaluation_samples(reader, second.id)[0].response is not None
+    gone = {name: rows - count(engine)[name] for name, rows in after.items()}
+    assert {name: rows for name, rows in gone.items() if rows} == {
+        "evaluations": 1,
+        "evaluation_problems": 3,
+        "samples": 12,
+        "verdicts": 9,
+    }

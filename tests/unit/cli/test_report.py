@@ -165,3 +165,18 @@ def test_figures_of_several_numbers_of_samples(db: str) -> None:
     assert [name for name in document["lines"][0]["figures"] if name.startswith("pass@")] == ["pass@1", "pass@4"]
     refused(ConfigError, "--k 1,x: 'x' is no number from 1 on", "report", "demo/spo", "--k", "1,x")
     refused(ConfigError, "k=9: a problem has 4 samples", "report", "demo/spo", "--k", "9")
+
+
+def test_evaluations_are_listed_and_deleted(db: str) -> None:
+    assert "a/model" in run("evaluations", "list").output
+    assert len(json.loads(run("evaluations", "list", "demo/spo", "--json").output)) == 3
+    assert run("evaluations", "delete", "demo/spo", "--step", 2, "--yes").output == (
+        "2 evaluations of demo/spo: deleted\n"
+    )
+    assert [row["step"] for row in json.loads(run("evaluations", "list", "demo/spo", "--json").output)] == [4]
+    assert run("evaluations", "delete", "a/model", "--texts", "--yes").exit_code == 0
+    assert "# a/model, step 0" in run("report", "a/model").output
+    assert run("evaluations", "delete", "a/model").exit_code == 1
+    assert run("evaluations", "delete", "a/model", "--yes").exit_code == 0
+    assert json.loads(run("evaluations", "list", "--json").output) == []
+    refused(DataError, "a/model: no such evaluation", "evaluations", "delete", "a/model", "--yes")

@@ -137,6 +137,22 @@ def prune(engine: Engine, policy: Policy) -> None:
             connection.execute(update(Evaluation).where(without).values(text_bytes=0))
 
 
+def delete_evaluations(engine: Engine, ids: Sequence[int], texts_only: bool = False) -> None:
+    """Delete evaluations, or only their texts, a bounded number of rows a transaction.
+
+    Args:
+        engine: The database.
+        ids: Of the evaluations, of runs or of models of no run.
+        texts_only: Whether samples, verdicts and the evaluations themselves stay.
+    """
+    which = Evaluation.id.in_(ids)
+    for table, condition in _of_evaluations(which, (SampleText,) if texts_only else OF_EVALUATIONS):
+        delete_in_parts(engine, table, condition)
+    with engine.begin() as connection:
+        change = update(Evaluation).values(text_bytes=0) if texts_only else delete(Evaluation)
+        connection.execute(change.where(which))
+
+
 def delete_in_parts(
     engine: Engine, table: Table, condition: ColumnElement[bool], claim: claims.Claim | None = None
 ) -> None:
