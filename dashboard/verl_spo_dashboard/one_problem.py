@@ -5,21 +5,13 @@ from typing import Any
 
 import streamlit as st
 
-from verl_spo.evaluation.doubts import doubts
+from verl_spo.evaluation.doubts import IN_WORDS, doubts
 from verl_spo.evaluation.evaluated import Evaluated
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import SampleRow
 from verl_spo_dashboard import address, parts
 from verl_spo_dashboard.one_prompt import plain_text
 from verl_spo_dashboard.wording import NOTHING
-
-DOUBTS = {
-    "disagreement": "scorers disagree",
-    "cut_off": "cut off",
-    "truth_in_text": "right answer outside the box",
-    "thoughts": "not exactly one </think>",
-}
-"""What may be wrong with a verdict, for people."""
 
 _SHOWN_ANSWERS = 200
 
@@ -100,7 +92,7 @@ def _doubts(sample: SampleRow, truth: str, by_reference: bool) -> str:
         return ""
     scores = {name: verdict.score for name, verdict in sample.verdicts.items()}
     found = doubts(sample.response, truth, sample.finish, scores)
-    return ", ".join(text for name, text in DOUBTS.items() if name in found and (by_reference or name != "thoughts"))
+    return ", ".join(text for name, text in IN_WORDS.items() if name in found and (by_reference or name != "thoughts"))
 
 
 def _choose(key: str, ids: list[int]) -> None:

@@ -46,6 +46,7 @@ def report(
         typer.Option(help="Samples that figures are of, such as 32 or 1,8,32; by default all that every problem has."),
     ] = None,
     validation: Annotated[bool, typer.Option("--validation", help="verl's validations while the run trained.")] = False,
+    text: Annotated[int, typer.Option(min=0, help="Characters of each response's end that HTML and JSON have.")] = 200,
     to: Annotated[Format, typer.Option(help="Format.")] = Format.MARKDOWN,
     out: Annotated[Path | None, typer.Option(help="File to write; by default stdout.")] = None,
     db: Db = DEFAULT_DB,
@@ -63,17 +64,17 @@ def report(
         judged_by = scorer or _scorer(reader, chosen)
         alike = [row for row in everything if row.settings == chosen[0].settings]
         other = None if against is None else _against(reader, run, against, origin, judged_by, setting)
-        evaluated = [replace(each, doubts=_doubts(reader, each)) for each in _evaluated(reader, chosen, judged_by)]
+        evaluated = [_looked_at(reader, each, text) for each in _evaluated(reader, chosen, judged_by)]
         over_steps = _judged(reader, alike, judged_by)
         seeds = [
             _evaluated(reader, _of_step(_rows(reader, each, origin), each, step, setting), judged_by)
             for each in seed or ()
         ]
-        text = render(build(f"{run}, step {chosen[0].step}", evaluated, other, over_steps, seeds, ks, ways), to)
+        written = render(build(f"{run}, step {chosen[0].step}", evaluated, other, over_steps, seeds, ks, ways), to)
     if out is None:
-        print(text, end="")
+        print(written, end="")
     else:
-        out.write_text(text)
+        out.write_text(written)
         say(f"{out}")
 
 
@@ -169,22 +170,21 @@ def _judged(reader: Reader, rows: Sequence[EvaluationRow], scorer: str) -> list[
     return _evaluated(reader, [row for row in rows if row.answered and judged.get(row.id) == row.answered], scorer)
 
 
-def _doubts(reader: Reader, evaluated: "Evaluated") -> dict[str, int]:
-    """What a reader should look at, where texts were kept."""
-    from verl_spo.evaluation.doubts import counts, doubts
+def _looked_at(reader: Reader, evaluated: "Evaluated", characters: int) -> "Evaluated":
+    """The same with its samples, cut to so many characters, and with what a reader should look at."""
+    from verl_spo.evaluation.doubts import counts
+    from verl_spo.evaluation.drill_down import sample_lines
 
-    truths = {problem.place: problem.ground_truth for problem in evaluated.problems}
-    samples = queries.evaluation_samples(reader, evaluated.row.id)
-    found = [
-        doubts(
-            each.response, truths[each.place], each.finish, {name: said.score for name, said in each.verdicts.items()}
+    # Problem by problem: all texts at once may be gigabytes.
+    samples = {
+        problem.place: sample_lines(
+            queries.evaluation_samples(reader, evaluated.row.id, problem.place), problem.ground_truth, characters
         )
-        for each in samples
-        if each.response is not None
-    ]
-    judged_by_reference = any("reference" in each.verdicts for each in samples)
-    kept = {str(name): count for name, count in counts(found).items() if name != "thoughts" or judged_by_reference}
-    return {**kept, "texts": len(found)}
+        for problem in evaluated.problems
+    }
+    kept = [each for lines in samples.values() for each in lines if each.text is not None]
+    doubts = {str(name): count for name, count in counts(each.doubts for each in kept).items()}
+    return replace(evaluated, doubts={**doubts, "texts": len(kept)}, samples=samples)
 
 
 def _evaluated(reader: Reader, rows: Sequence[EvaluationRow], scorer: str) -> list["Evaluated"]:

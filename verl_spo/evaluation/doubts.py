@@ -17,6 +17,14 @@ truth_in_text: every scorer gives 0, and yet the ground truth stands in the last
 thoughts: the response has not exactly one `</think>`, so that `reference` gives 0 whatever it says.
 """
 
+IN_WORDS: Mapping[Doubt, str] = {
+    "disagreement": "scorers disagree",
+    "cut_off": "cut off",
+    "truth_in_text": "right answer outside the box",
+    "thoughts": "not exactly one </think>",
+}
+"""The same for people, as few words as a table has room for."""
+
 _SEARCHED_CHARACTERS = 300
 
 

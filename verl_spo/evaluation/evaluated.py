@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from verl_spo.evaluation.drill_down import SampleLine
 from verl_spo.evaluation.intervals import Interval, mean_interval
 from verl_spo.evaluation.results import Results
 from verl_spo.evaluation.samples import FloatArray
@@ -23,12 +24,14 @@ class Evaluated:
         problems: In order.
         results: The scorer's.
         doubts: Samples by `doubts.Doubt`; `texts` are those whose text was there to be looked at.
+        samples: By the problem's place, the samples for those who look closer.
     """
 
     row: EvaluationRow
     problems: Sequence[ProblemRow]
     results: Results
     doubts: Mapping[str, int] = field(default_factory=dict)
+    samples: Mapping[int, Sequence[SampleLine]] = field(default_factory=dict)
 
 
 def common_samples(evaluated: Iterable[Evaluated]) -> int:

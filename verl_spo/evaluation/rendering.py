@@ -10,6 +10,7 @@ import altair as alt
 import jinja2
 from markupsafe import Markup
 
+from verl_spo.evaluation.doubts import IN_WORDS, Doubt
 from verl_spo.evaluation.formats import Format
 from verl_spo.evaluation.intervals import Interval
 from verl_spo.evaluation.report import Point, Report
@@ -27,7 +28,7 @@ def render(report: Report, to: Format) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = (points, interval, bounds, chance, cell, share)
+    filters = (points, interval, bounds, chance, cell, share, why)
     environment.filters |= {each.__name__: each for each in filters}
     charts = [_svg(report.curves)] if to is Format.HTML and report.curves else []
     return environment.get_template(f"report.{to}.jinja").render(report=report, charts=charts, nan=math.nan)
@@ -58,6 +59,11 @@ def chance(p: float) -> str:
 def share(value: float) -> str:
     """A share in percent."""
     return f"{100 * value:.1f} %"
+
+
+def why(doubts: Sequence[Doubt]) -> str:
+    """Doubts about a sample, in words."""
+    return ", ".join(map(IN_WORDS.__getitem__, doubts))
 
 
 def cell(text: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from verl_spo.evaluation import published
 from verl_spo.evaluation.comparison import Change, Comparison, changes, check_same_problems, compare
+from verl_spo.evaluation.drill_down import SampleLine
 from verl_spo.evaluation.evaluated import MEAN, Evaluated, common_samples, figures_of, interval_of
 from verl_spo.evaluation.intervals import Interval, mean_interval, seeds_interval, smallest_difference
 from verl_spo.evaluation.results import Problem
@@ -80,13 +81,29 @@ class AnswerLine:
 
 @dataclass(frozen=True)
 class ProblemLine:
-    """A problem with its figures, and its answers, the most frequent first."""
+    """A problem with its figures, its answers, the most frequent first, and its samples."""
 
     place: int
     question: str
     ground_truth: str
     figures: Mapping[str, float]
     answers: Sequence[AnswerLine]
+    samples: Sequence[SampleLine]
+
+    @property
+    def doubtful(self) -> Sequence[SampleLine]:
+        """The samples that somebody should look at before believing a verdict."""
+        return [each for each in self.samples if each.doubts]
+
+    @property
+    def doubts(self) -> int:
+        """How many these are."""
+        return len(self.doubtful)
+
+    @property
+    def scorers(self) -> Sequence[str]:
+        """Those that have judged any of its samples."""
+        return sorted({name for each in self.samples for name in each.scores})
 
 
 @dataclass(frozen=True)
@@ -182,6 +199,7 @@ def problem_lines(evaluated: Evaluated) -> list[ProblemLine]:
             row.ground_truth,
             {name: float(values[row.place]) for name, values in figures.items()},
             _answers(evaluated.results.problems[row.place]),
+            evaluated.samples.get(row.place, ()),
         )
         for row in evaluated.problems
     ]
