@@ -38,6 +38,7 @@ def begin(connection: Connection, info: EvaluationInfo, run_id: int | None = Non
     ids = prompts.register_in(connection, info.problems)
     problems = digest_of_problems(problem.digest for problem in info.problems)
     digest = _identity(info, problems, _uid_of(connection, run_id), attempt)
+    _wait_for_others(connection, digest)
     mine = Evaluation.run_id.is_not_distinct_from(run_id)
     known = select(Evaluation.id).where(mine, Evaluation.digest == digest)
     if (found := connection.execute(known).scalar_one_or_none()) is not None:
@@ -67,6 +68,13 @@ def begin(connection: Connection, info: EvaluationInfo, run_id: int | None = Non
     return evaluation
 
 
+def _wait_for_others(connection: Connection, digest: bytes) -> None:
+    """Let one process after the other look for an evaluation and make it; SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(digest[:8], signed=True)
+        connection.execute(select(func.pg_advisory_xact_lock(number)))
+
+
 def digest_of_problems(digests: Iterable[bytes]) -> bytes:
     """Identity of a benchmark, by those of its problems in order."""
     return blake2b(b"".join(digests), digest_size=_DIGEST_BYTES).digest()
@@ -75,7 +83,8 @@ def digest_of_problems(digests: Iterable[bytes]) -> bytes:
 def add_samples(connection: Connection, evaluation: int, samples: Samples, time: float, budget: int | None) -> None:
     """Add the samples that are not there yet, with the verdicts of the recipe's own reward function.
 
-    A sample whose session has failed before is replaced.
+    A sample whose session has failed before is replaced. Several processes may answer one evaluation: of a sample that
+    two of them bring, the first counts.
 
     Args:
         connection: In a transaction.
@@ -84,6 +93,8 @@ def add_samples(connection: Connection, evaluation: int, samples: Samples, time:
         time: When they were there, seconds since the epoch.
         budget: Bytes of compressed text that the policy's evaluations may keep, as for `trim`; None keeps all.
     """
+    # Whoever else adds to it waits here, and then sees what is there.
+    connection.execute(select(Evaluation.id).where(Evaluation.id == evaluation).with_for_update())
     there = set(sample_keys(connection, evaluation))
     new = [row for row, key in enumerate(_keys(samples)) if key not in there]
     if not new:

@@ -1,7 +1,9 @@
 """Samples of benchmarks on both databases: asked for again, added once, judged by several scorers, kept to a budget."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -234,3 +236,28 @@ def test_evaluations_are_found_by_origin_and_step(database_url: str) -> None:
     with open_reader(database_url) as reader:
         assert [row.step for row in queries.evaluations(reader, 1, Origin.VALIDATION, 2)] == [2]
         assert queries.evaluations(reader, 1, Origin.EVALUATION) == []
+
+
+@pytest.mark.parametrize("run_id", [None, 1])
+def test_several_processes_answer_one_evaluation(engine: Engine, database_url: str, run_id: int | None) -> None:
+    trained(database_url, steps=1)
+    asked = evaluation(0, problems=20, origin=Origin.EVALUATION)
+    together = Barrier(4)
+
+    def answer(seed: int) -> None:
+        own = open_engine(database_url)
+        together.wait()
+        with own.begin() as connection:
+            number = evaluations.begin(connection, asked, run_id, None if run_id is None else 1)
+        together.wait()
+        for numbers in ([0, 1], [1, 2, 3]):
+            with own.begin() as connection:
+                evaluations.add_samples(connection, number, samples(asked, numbers, seed), 1.0, BUDGET)
+        own.dispose()
+
+    with ThreadPoolExecutor(4) as processes:
+        list(processes.map(answer, range(4)))
+    with open_reader(database_url) as reader:
+        (row,) = [each for each in queries.evaluations(reader, run_id) if each.step == 0]
+        assert (row.samples, row.answered) == (80, 60)
+        assert sum(queries.evaluation_scorers(reader, row.id).values()) == 60
