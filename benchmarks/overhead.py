@@ -26,6 +26,7 @@ from benchmarks.learning.lab.policy import Policy, Samples, Tokens
 from benchmarks.learning.lab.update import by_chance, update
 from verl_spo import SPO, SPOConfig
 from verl_spo.config import StoreConfig
+from verl_spo.core.difficulty import DifficultyCounts
 from verl_spo.core.estimates import Estimates
 from verl_spo.core.tracker import ValueTracker
 from verl_spo.store import open_writer
@@ -36,6 +37,7 @@ Row = dict[str, float]
 STAGES = ("dispatch", "complete", "hand_over")
 PARTS = ("draw", "baseline", "tracker", "histogram")
 WARM_UP = 3
+SOURCES = 50
 PROMPT_TOKENS, RESPONSE_TOKENS = 20, 8
 
 
@@ -131,7 +133,10 @@ def open_recorder(config: SPOConfig, spo: SPO) -> Recorder:
     prompts = (PromptRecord(slot.to_bytes(16, "big"), "overhead", _chat(slot), "0") for slot in range(spo.tracker.size))
     rows = tracker_rows(spo, np.arange(spo.tracker.size))
     writer = open_writer(config.store, info, prompts, rows, None, 0.0)
-    return Recorder(writer, info.uid, config, Estimates.none(spo.tracker.size))
+    sources = np.arange(spo.tracker.size) % SOURCES
+    names = [f"source {number}" for number in range(SOURCES)]
+    difficulty = DifficultyCounts(spo.tracker.value(), spo.tracker.visits, sources, names)
+    return Recorder(writer, info.uid, config, Estimates.none(spo.tracker.size), difficulty)
 
 
 def _chat(slot: int) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from verl_spo.config import SPOConfig, StoreConfig
 from verl_spo.core.advantage import normalize
+from verl_spo.core.difficulty import DifficultyCounts
 from verl_spo.core.histogram import ValueHistogram
 from verl_spo.core.retention import make_retention
 from verl_spo.core.sampling import PromptSampler
@@ -82,6 +83,9 @@ class PlausibleRun:
         self._retention = make_retention(options, size, self.batch)
         self._sampler = PromptSampler(size, seed=self.seed)
         self._histogram = ValueHistogram(self._tracker.value())
+        names = list(dict.fromkeys(question.source for question in self.questions))
+        sources = [names.index(question.source) for question in self.questions]
+        self._difficulty = DifficultyCounts(self._tracker.value(), self._tracker.visits, sources, names)
         self.writer = open_writer(
             StoreConfig(url=self.url), self._info(), self._prompts(), self._rows(np.arange(size)), None
         )
@@ -116,13 +120,17 @@ class PlausibleRun:
         change = np.where(self._tracker.visits[slots] == 0, np.nan, self._rng.gamma(2.0, 0.01, self.batch))
         observations = self._observe(slots, rewards, change)
         self._skill += self.speed * (0.97 - self._skill)
+        changed = np.unique(slots)
+        moves = self._difficulty.update(changed, self._tracker.value(changed), self._tracker.visits[changed])
         summary = {
             "value_histogram": self._histogram.counts.tolist(),
             "n_prompts_visited": self._tracker.n_visited,
             "n_failed": 0,
+            "classes": self._difficulty.by_source,
+            "moves": moves,
         }
-        changed, metrics = self._rows(np.unique(slots)), self._spo_metrics(observations)
-        self.writer.submit(StepRecord(self.step, self._retention.clock, observations, changed, summary, metrics))
+        rows, metrics = self._rows(changed), self._spo_metrics(observations)
+        self.writer.submit(StepRecord(self.step, self._retention.clock, observations, rows, summary, metrics))
         self.writer.log(self.step, self._verl_metrics())
 
     def _observe(self, slots: np.ndarray, rewards: np.ndarray, change: np.ndarray) -> Observations:

@@ -249,7 +249,9 @@ class StepSummary(Base):
     observations: Mapped[int] = mapped_column(Integer)
     reward_mean: Mapped[float | None] = mapped_column(Double)
     value_histogram: Mapped[list[int]] = mapped_column(JSON, doc="Prompts of the pool in equal bins of v_hat.")
-    details: Mapped[dict[str, Any]] = mapped_column(JSON)
+    details: Mapped[dict[str, Any]] = mapped_column(
+        JSON, doc="Further counts; `classes` by data source and `moves` between them: core/difficulty.py."
+    )
 
     __table_args__ = (CLUSTERED,)
 

@@ -2,7 +2,7 @@
 
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,11 +13,21 @@ from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
 
 from verl_spo.config import SPOConfig
+from verl_spo.core.difficulty import DifficultyCounts
 from verl_spo.core.estimates import Estimates
 from verl_spo.core.spo import SPO, Completion
 from verl_spo.core.tracker import FIELDS
 from verl_spo.store import RunWriter, open_writer
-from verl_spo.store.records import EvaluationRecord, InitScores, Observations, Parent, RunInfo, StepRecord, TrackerRows
+from verl_spo.store.records import (
+    EvaluationRecord,
+    InitScores,
+    Observations,
+    Parent,
+    PromptRecord,
+    RunInfo,
+    StepRecord,
+    TrackerRows,
+)
 from verl_spo.store.runs.status import Status
 from verl_spo.training import launcher, provenance, verl_options
 from verl_spo.training.checkpoint import Checkpoint
@@ -37,6 +47,7 @@ class Recorder:
         run_uid: str,
         config: SPOConfig,
         init_estimates: Estimates,
+        difficulty: DifficultyCounts,
         folders: Sequence[Path] = (),
     ) -> None:
         """`folders` are those of the run's files, which need not exist yet."""
@@ -44,6 +55,7 @@ class Recorder:
         self._writer = writer
         self._config = config
         self._init_estimates = init_estimates
+        self._difficulty = difficulty
         self._folders = folders
         self._texts: dict[str, tuple[str, str]] = {}
 
@@ -81,9 +93,11 @@ class Recorder:
         rows = tracker_rows(spo, np.arange(len(pool)))
         resume_step = restored.step if restored else None
         keep_scores = bool(earlier.responses.any())
-        writer = open_writer(options.store, info, pool.records(), rows, resume_step, spo.retention.clock, keep_scores)
+        sources = _Sources()
+        prompts = sources.noted(pool.records())
+        writer = open_writer(options.store, info, prompts, rows, resume_step, spo.retention.clock, keep_scores)
         folders = [*writer.folders, Path(config.trainer.default_local_dir).absolute()]
-        return cls(writer, run_uid, options, earlier, folders)
+        return cls(writer, run_uid, options, earlier, sources.counts(spo), folders)
 
     @property
     def queue_depth(self) -> int:
@@ -139,6 +153,7 @@ class Recorder:
         failed: int,
         metrics: dict[str, float],
     ) -> None:
+        tracker = spo.tracker
         texts = [self._texts.get(uid, (None, None)) for uid in completion.uids]
         self._texts.clear()
         observations = Observations(
@@ -149,17 +164,20 @@ class Recorder:
             advantage=completion.advantages,
             rho=completion.rho,
             policy_change=completion.policy_change,
-            alpha=spo.tracker.alpha[completion.slots],
-            beta=spo.tracker.beta[completion.slots],
+            alpha=tracker.alpha[completion.slots],
+            beta=tracker.beta[completion.slots],
             response_length=completion.lengths,
             uid=completion.uids,
             prompt_text=[prompt for prompt, _ in texts],
             response_text=[response for _, response in texts],
         )
+        moves = self._difficulty.update(changed, tracker.value(changed), tracker.visits[changed])
         summary = {
             "value_histogram": spo.histogram.counts.tolist(),
-            "n_prompts_visited": spo.tracker.n_visited,
+            "n_prompts_visited": tracker.n_visited,
             "n_failed": failed,
+            "classes": self._difficulty.by_source,
+            "moves": moves,
         }
         rows = tracker_rows(spo, changed)
         self._writer.submit(StepRecord(step, spo.retention.clock, observations, rows, summary, metrics))
@@ -196,6 +214,23 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._writer.close(_status(kind))
+
+
+class _Sources:
+    """The data source of each slot, noted while the prompts pass by on their way into the store."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._of_slots: list[int] = []
+
+    def noted(self, prompts: Iterable[PromptRecord]) -> Iterator[PromptRecord]:
+        for prompt in prompts:
+            self._of_slots.append(self._numbers.setdefault(prompt.data_source, len(self._numbers)))
+            yield prompt
+
+    def counts(self, spo: SPO) -> DifficultyCounts:
+        """The pool's prompts by source and class, as the tracker stands."""
+        return DifficultyCounts(spo.tracker.value(), spo.tracker.visits, self._of_slots, list(self._numbers))
 
 
 def _status(ended_by: type[BaseException] | None) -> Status:

@@ -12,6 +12,7 @@ from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_spo import SPO
+from verl_spo.core.difficulty import Difficulty, DifficultyCounts
 from verl_spo.store import open_reader, queries
 from verl_spo.store.queries import RunDetail
 from verl_spo.store.runs.status import Status
@@ -22,6 +23,7 @@ from verl_spo.training.trainers import SPOTrainerSync
 pytestmark = pytest.mark.slow
 
 POOL, BATCH = 24, 8
+SOURCES = ["math", "logic"]
 
 
 @pytest.fixture(autouse=True)
@@ -70,8 +72,11 @@ def configure(folder: Path, name: str, **spo: Any) -> DictConfig:
 
 def begin(config: DictConfig) -> Any:
     """A trainer at the point where its first step comes."""
-    truths = ({"ground_truth": str(number)} for number in range(POOL))
-    rows = [{"prompt": [{"role": "user", "content": "1"}], "reward_model": truth} for truth in truths]
+    prompt = [{"role": "user", "content": "1"}]
+    rows = [
+        {"data_source": SOURCES[number % 2], "prompt": prompt, "reward_model": {"ground_truth": str(number)}}
+        for number in range(POOL)
+    ]
     trainer = object.__new__(SPOTrainerSync)
     options = verl_options.spo_config(config)
     vars(trainer).update(config=config, options=options, pool=PromptPool(rows), _completions=[], _lost=0)
@@ -166,3 +171,23 @@ def test_a_lost_database_learns_the_parent_from_the_checkpoint(tmp_path: Path) -
     train(begin(config), steps=1)
     run = found(tmp_path, "branch").run
     assert (run.parent_name, run.parent_step, run.last_step) == ("math/parent", 2, 4)
+
+
+def test_a_resume_goes_on_counting_classes_and_moves(tmp_path: Path) -> None:
+    whole = train(begin(configure(tmp_path, "whole")), steps=4)
+    train(begin(configure(tmp_path, "resumed")), steps=2)
+    train(begin(configure(tmp_path, "resumed")), steps=2)
+    with open_reader(f"sqlite:///{tmp_path}/store.db") as reader:
+        details = {
+            name: [row.details for row in queries.step_summaries(reader, queries.run(reader, f"math/{name}").run.id)]
+            for name in ("whole", "resumed")
+        }
+    assert details["resumed"] == details["whole"]
+    tracker = whole.spo.tracker
+    anew = DifficultyCounts(tracker.value(), tracker.visits, np.arange(POOL) % 2, SOURCES)
+    assert details["whole"][-1]["classes"] == anew.by_source
+    assert details["whole"][0]["classes"] == {name: [POOL // 2, 0, 0, 0] for name in SOURCES}
+    assert details["whole"][0]["moves"] == []
+    assert sum(number for *_, number in details["whole"][1]["moves"]) == BATCH
+    # Every answer is right.
+    assert details["whole"][1]["moves"][0][0] == Difficulty.UNVISITED

@@ -23,6 +23,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from tests.support.faults import away
 from tests.support.stores import Training, start
 from verl_spo import SPO, SPOConfig
+from verl_spo.core.difficulty import DifficultyCounts
 from verl_spo.core.estimates import Estimates
 from verl_spo.core.policy_change import update_change
 from verl_spo.errors import ConfigError, DurabilityError
@@ -53,6 +54,11 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
 
 def make_spo(**options: Any) -> SPO:
     return SPO(SPOConfig(**options), pool_size=40, batch_size=BATCH)
+
+
+def make_recorder(writer: Any, options: SPOConfig) -> Recorder:
+    flat = np.zeros(40, dtype=int)
+    return Recorder(writer, "a" * 32, options, Estimates.none(40), DifficultyCounts(flat, flat, flat, ["math"]))
 
 
 def make_trainer(kind: type, **attributes: Any) -> Any:
@@ -281,7 +287,7 @@ def saving_trainer(tmp_path: Path) -> Any:
         global_steps=1,
         pool=SimpleNamespace(fingerprint=lambda: b"p" * 16),
         _parent=None,
-        recorder=Recorder(store, "a" * 32, options, Estimates.none(40)),
+        recorder=make_recorder(store, options),
     )
 
 
@@ -339,7 +345,7 @@ class Loop:
         self._trainer = make_trainer(
             SPOTrainerSync,
             config=OmegaConf.create({"trainer": trainer, "global_profiler": {"steps": None}}),
-            recorder=Recorder(writer, "uid", SPOConfig(), Estimates.none(4)),
+            recorder=make_recorder(writer, SPOConfig()),
             pool=SimpleNamespace(fingerprint=lambda: b""),
             total_training_steps=4,
             steps_per_epoch=1,
