@@ -59,7 +59,7 @@ INSIDE = {
         "runs": {"database", "records", "schema", "text", "tracker"},
         "evaluations": {"bulk", "database", "prompts", "records", "schema", "text"},
         "writing": {"bulk", "database", "evaluations", "prompts", "records", "runs", "schema", "text", "tracker"},
-        "queries": {"database", "records", "runs", "schema", "search", "text", "tracker"},
+        "queries": {"bulk", "database", "records", "runs", "schema", "search", "text", "tracker"},
         "transfer": {"bulk", "database", "prompts", "queries", "records", "runs", "schema", "text", "tracker"},
         "schema": set(),
         "records": set(),

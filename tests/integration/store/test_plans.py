@@ -1,5 +1,6 @@
 """Every query of `store.queries` reads along an index: no statement scans a table that grows."""
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, event
 
 from tests.support.stores import BATCH, Training, evaluated, start
 from verl_spo.store import Reader, open_reader, queries
-from verl_spo.store.queries import SORTS, Cursor, PromptFilter
+from verl_spo.store.queries import SORTS, Cursor, Movement, PromptFilter
 from verl_spo.store.records import InitScores
 from verl_spo.store.runs.status import Status
 
@@ -23,6 +24,8 @@ FILTERS = [
     PromptFilter(words="what is"),
     PromptFilter(words="wh*"),
     PromptFilter(value=(0.2, 0.8), visits=(1, None), words="what", source="algebra"),
+    PromptFilter(last_outcome=(1.0, None)),
+    PromptFilter(moved=Movement(2, 0.1, None)),
 ]
 
 QUERIES = {
@@ -46,6 +49,17 @@ QUERIES = {
     "total_steps": lambda reader: queries.total_steps(reader, [1, 2]),
     "best_values": lambda reader: queries.best_values(reader, [1, 2], "spo/"),
     "database_size": lambda reader: queries.database_size(reader),
+    "pool_histogram of v_hat": lambda reader: queries.pool_histogram(reader, 1, "value", [0, 0.5, 1]),
+    "pool_histogram of evidence": lambda reader: queries.pool_histogram(reader, 1, "n_eff", [0, 1, math.inf]),
+    "pool_histogram of visits": lambda reader: queries.pool_histogram(reader, 1, "visits", [0, 1, math.inf]),
+    "outcomes": lambda reader: queries.outcomes(reader, 1, 2, 5),
+    "calibration": lambda reader: queries.calibration(reader, 1, 2, 5),
+    "draws": lambda reader: queries.draws(reader, 1, 2, 5),
+    "sparklines": lambda reader: queries.sparklines(reader, 1, [1, 2, 3]),
+    **{
+        f"selected_prompts where {number}": lambda reader, where=where: list(queries.selected_prompts(reader, 1, where))
+        for number, where in enumerate(FILTERS)
+    },
     "evaluations": lambda reader: queries.evaluations(reader, 1),
     "evaluations of no run": lambda reader: queries.evaluations(reader, None),
     "evaluation_problems": lambda reader: queries.evaluation_problems(reader, 1),

@@ -14,23 +14,33 @@ from verl_spo.store.queries.evaluations import (
 )
 from verl_spo.store.queries.history import ObservationRow, RolloutRow, prompt_history, prompt_rollouts, recent_rollouts
 from verl_spo.store.queries.metrics import Cursor, MetricPage, MetricSeries, metric_names, metric_series
+from verl_spo.store.queries.outcomes import Calibration, Draws, Outcomes, calibration, draws, outcomes
 from verl_spo.store.queries.overview import SketchPoint, best_values, sketches, total_steps
+from verl_spo.store.queries.pool import PoolColumn, pool_histogram
 from verl_spo.store.queries.prompt_plan import SORTS, PromptFilter
 from verl_spo.store.queries.prompts import PromptPage, PromptRow, count_prompts, data_sources, prompt, prompts
 from verl_spo.store.queries.runs import AttemptRow, RunDetail, RunRow, find_run, run, runs
+from verl_spo.store.queries.selection import SelectedPrompt, selected_prompts
 from verl_spo.store.queries.sizes import DatabaseSize, TableEstimate, database_size
+from verl_spo.store.queries.sparklines import Sparkline, sparklines
 from verl_spo.store.queries.summaries import Progress, SummaryRow, progress, rewards_at, step_summaries
 from verl_spo.store.queries.trackers import init_scores, tracker
+from verl_spo.store.queries.visits import Movement
 
 __all__ = [
     "SORTS",
     "AttemptRow",
+    "Calibration",
     "Cursor",
     "DatabaseSize",
+    "Draws",
     "EvaluationRow",
     "MetricPage",
     "MetricSeries",
+    "Movement",
     "ObservationRow",
+    "Outcomes",
+    "PoolColumn",
     "ProblemRow",
     "Progress",
     "PromptFilter",
@@ -41,14 +51,18 @@ __all__ = [
     "RunRow",
     "SampleRow",
     "Scores",
+    "SelectedPrompt",
     "SketchPoint",
+    "Sparkline",
     "SummaryRow",
     "TableEstimate",
     "VerdictRow",
     "best_values",
+    "calibration",
     "count_prompts",
     "data_sources",
     "database_size",
+    "draws",
     "evaluation_problems",
     "evaluation_samples",
     "evaluation_scorers",
@@ -58,6 +72,8 @@ __all__ = [
     "init_scores",
     "metric_names",
     "metric_series",
+    "outcomes",
+    "pool_histogram",
     "progress",
     "prompt",
     "prompt_history",
@@ -67,7 +83,9 @@ __all__ = [
     "rewards_at",
     "run",
     "runs",
+    "selected_prompts",
     "sketches",
+    "sparklines",
     "step_summaries",
     "total_steps",
     "tracker",

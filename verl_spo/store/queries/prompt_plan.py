@@ -13,11 +13,11 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, tuple_
 
 from verl_spo.store import search
+from verl_spo.store.queries.visits import Movement, OfVisits, Range, Visits, last_outcome, moved
 from verl_spo.store.schema import Prompt, TrackerState, table_of
 from verl_spo.store.text import clean
 
 Sort = Literal["value", "n_eff", "visits", "last_step", "uncertainty"]
-Range = tuple[float | None, float | None]
 Key = tuple[float, int]
 
 _TABLE = table_of(TrackerState)
@@ -49,6 +49,9 @@ class PromptFilter:
         n_eff: Range of the evidence at the run's clock.
         visits: Range of the number of observations.
         last_step: Range of the step of the latest observation.
+        last_outcome: Range of the reward of the latest observation; of prompts whose latest visit is among the run's
+            latest `window.MOST_OBSERVATIONS`.
+        moved: How v_hat changed.
     """
 
     words: str = ""
@@ -57,6 +60,8 @@ class PromptFilter:
     n_eff: Range = (None, None)
     visits: Range = (None, None)
     last_step: Range = (None, None)
+    last_outcome: Range = (None, None)
+    moved: Movement | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +87,10 @@ class Plan:
     def __init__(self, connection: Connection, run_id: int, where: PromptFilter, clock: float) -> None:
         self._connection = connection
         self._mine = _TABLE.c.run_id == run_id
-        self._conditions = _conditions(connection.dialect.name, where, clock)
+        self._conditions = [
+            *_conditions(connection.dialect.name, where, clock),
+            *_of_visits(connection, run_id, where),
+        ]
         self._leader = self._fewest()
 
     def page(
@@ -137,6 +145,18 @@ def _conditions(dialect: str, where: PromptFilter, clock: float) -> list[_Condit
         test = search.matches(dialect, query, _unindexed(_TABLE.c.prompt_id))
         conditions.append(_Condition(test, _TABLE.c.prompt_id.in_(ids), ids=ids))
     return conditions
+
+
+def _of_visits(connection: Connection, run_id: int, where: PromptFilter) -> list[_Condition]:
+    if where.last_outcome == (None, None) and where.moved is None:
+        return []
+    visits = Visits.latest(connection, run_id)
+    asked: list[OfVisits] = []
+    if where.last_outcome != (None, None):
+        asked.append(last_outcome(visits, where.last_outcome))
+    if where.moved is not None:
+        asked.append(moved(visits, where.moved))
+    return [_Condition(each.test, _TABLE.c.prompt_id.in_(each.ids), ids=each.ids) for each in asked]
 
 
 def _ranges(where: PromptFilter, clock: float) -> dict[str, Range]:

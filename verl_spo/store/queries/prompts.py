@@ -1,7 +1,7 @@
 """The table of prompts of a run, page by page."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from verl_spo.store.text import question
 from verl_spo.store.tracker import STATE
 
 _TABLE = TrackerState.__table__
-_STATE = [_TABLE.c[name] for name in ("prompt_id", *STATE)]
+STATE_COLUMNS = [_TABLE.c[name] for name in ("prompt_id", *STATE)]
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ def prompts(
     if sort not in SORTS:
         raise StoreError(f"sort={sort!r}: must be one of {', '.join(SORTS)}")
     with reader.connect() as connection:
-        clock = _clock(connection, run_id)
+        clock = clock_of(connection, run_id)
         plan = Plan(connection, run_id, where or PromptFilter(), clock)
-        keys = connection.execute(plan.page(_STATE, sort, descending, after, limit)).all()
+        keys = connection.execute(plan.page(STATE_COLUMNS, sort, descending, after, limit)).all()
         rows = _rows(connection, keys, clock)
     full = len(keys) == limit
     return PromptPage(rows, (keys[-1].key, keys[-1].prompt_id) if full else None)
@@ -86,16 +86,16 @@ def prompt(reader: Reader, run_id: int, prompt_id: int) -> PromptRow:
     """
     mine = (_TABLE.c.run_id == run_id, _TABLE.c.prompt_id == prompt_id)
     with reader.connect() as connection:
-        keys = connection.execute(select(*_STATE).where(*mine)).all()
+        keys = connection.execute(select(*STATE_COLUMNS).where(*mine)).all()
         if not keys:
             raise StoreError(f"prompt {prompt_id}: not in the pool of run {run_id}")
-        return _rows(connection, keys, _clock(connection, run_id))[0]
+        return _rows(connection, keys, clock_of(connection, run_id))[0]
 
 
 def count_prompts(reader: Reader, run_id: int, where: PromptFilter, most: int = 10_000) -> int:
     """How many prompts a filter leaves, counted up to `most`."""
     with reader.connect() as connection:
-        return Plan(connection, run_id, where, _clock(connection, run_id)).count(most)
+        return Plan(connection, run_id, where, clock_of(connection, run_id)).count(most)
 
 
 def data_sources(reader: Reader) -> list[str]:
@@ -109,13 +109,18 @@ def data_sources(reader: Reader) -> list[str]:
 
 
 def _rows(connection: Connection, keys: Sequence[Any], clock: float) -> tuple[PromptRow, ...]:
+    texts = texts_of(connection, [key.prompt_id for key in keys])
+    return tuple(prompt_row(key, texts[key.prompt_id], clock) for key in keys)
+
+
+def texts_of(connection: Connection, prompt_ids: Sequence[int]) -> Mapping[int, Any]:
+    """Rows of `prompts`, by id."""
     query = select(Prompt.id, Prompt.digest, Prompt.data_source, Prompt.messages, Prompt.ground_truth)
-    found = connection.execute(query.where(Prompt.id.in_([key.prompt_id for key in keys])))
-    texts = {row.id: row for row in found}
-    return tuple(_row(key, texts[key.prompt_id], clock) for key in keys)
+    return {row.id: row for row in connection.execute(query.where(Prompt.id.in_(prompt_ids)))}
 
 
-def _row(key: Any, text: Any, clock: float) -> PromptRow:
+def prompt_row(key: Any, text: Any, clock: float) -> PromptRow:
+    """A prompt from its tracker's row, with `STATE_COLUMNS`, and its own."""
     evidence = key.alpha + key.beta
     value, n_eff = key.alpha / evidence, evidence * math.exp(key.z - clock)
     low, high = wilson_interval([value], [n_eff])
@@ -134,5 +139,6 @@ def _row(key: Any, text: Any, clock: float) -> PromptRow:
     )
 
 
-def _clock(connection: Connection, run_id: int) -> float:
+def clock_of(connection: Connection, run_id: int) -> float:
+    """The event time that a run's evidence has aged to."""
     return float(connection.execute(select(Run.clock).where(Run.id == run_id)).scalar_one())
