@@ -91,6 +91,7 @@ ALLOWED = re.compile(
     r"|SCAN prompt_search VIRTUAL TABLE INDEX 0:=?M\d"
     r"|SCAN \(?(anon|sources|subquery|subqueries)[-_\d]*\)?"
     r"|SCAN sources"
+    r"|SCAN ids VIRTUAL TABLE INDEX \d+:"
     r"|SCAN CONSTANT ROW|SCAN \d+ CONSTANT ROW"
 )
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, tuple_
 
 from verl_spo.store import search
-from verl_spo.store.queries.visits import Movement, OfVisits, Range, Visits, last_outcome, moved
+from verl_spo.store.queries.visits import Movement, Range, Visits, as_query
 from verl_spo.store.schema import Prompt, TrackerState, table_of
 from verl_spo.store.text import clean
 
@@ -148,15 +148,18 @@ def _conditions(dialect: str, where: PromptFilter, clock: float) -> list[_Condit
 
 
 def _of_visits(connection: Connection, run_id: int, where: PromptFilter) -> list[_Condition]:
-    if where.last_outcome == (None, None) and where.moved is None:
-        return []
-    visits = Visits.latest(connection, run_id)
-    asked: list[OfVisits] = []
+    """Conditions on visits, of which the prompts are found first: no index leads to them."""
+    found = []
     if where.last_outcome != (None, None):
-        asked.append(last_outcome(visits, where.last_outcome))
+        found.append(Visits.latest(connection, run_id).ended_within(where.last_outcome))
     if where.moved is not None:
-        asked.append(moved(visits, where.moved))
-    return [_Condition(each.test, _TABLE.c.prompt_id.in_(each.ids), ids=each.ids) for each in asked]
+        visits = Visits.latest(connection, run_id, where.moved.since_step)
+        found.append(visits.moved_within((where.moved.low, where.moved.high)))
+    dialect = connection.dialect.name
+    queries = [as_query(dialect, ids) for ids in found]
+    return [
+        _Condition(_unindexed(_TABLE.c.prompt_id).in_(ids), _TABLE.c.prompt_id.in_(ids), ids=ids) for ids in queries
+    ]
 
 
 def _ranges(where: PromptFilter, clock: float) -> dict[str, Range]:
@@ -164,7 +167,8 @@ def _ranges(where: PromptFilter, clock: float) -> dict[str, Range]:
     evidence = _mapped(where.n_eff, lambda n_eff: _log(n_eff) + clock)
     visits, last_step = where.visits, where.last_step
     # A prompt has visits where it has a last step.
-    if (visits[0] or 0) > 0 or (last_step[0] or 0) > 0:
+    of_visits = where.last_outcome != (None, None) or where.moved is not None
+    if of_visits or (visits[0] or 0) > 0 or (last_step[0] or 0) > 0:
         visits, last_step = (visits[0] or 1, visits[1]), (last_step[0] or 1, last_step[1])
     if visits[1] == 0 or last_step[1] == 0:
         visits, last_step = (visits[0], 0), (last_step[0], 0)

@@ -1,19 +1,20 @@
 """What a filter of prompts asks of their latest visits; of a long run, of those among its latest observations."""
 
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, SQLColumnExpression, and_, exists, or_, select, true
-from sqlalchemy.orm import aliased
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ARRAY, BigInteger, Connection, Integer, Select, func, literal, select
 
+from verl_spo.store import bulk
 from verl_spo.store.queries import window
-from verl_spo.store.queries.attempts import kept_through
-from verl_spo.store.schema import Observation, TrackerState, table_of
+from verl_spo.store.queries.attempts import counts, of_attempt
+from verl_spo.store.records import FloatArray, IntArray
+from verl_spo.store.schema import Attempt, Observation
 
 Range = tuple[float | None, float | None]
-
-_TRACKER = table_of(TrackerState)
 
 
 @dataclass(frozen=True)
@@ -27,73 +28,71 @@ class Movement:
 
 @dataclass(frozen=True, eq=False)
 class Visits:
-    """A run's observations that a filter may look at: those that count, from a step on."""
+    """Observations that count, by prompt and time, (n,) each.
 
-    run_id: int
-    first_step: int
-    kept: Mapping[int, int]
+    Attributes:
+        prompt_id: Whose.
+        reward: What came of it.
+        before: v_hat at dispatch; NaN where it is not known.
+        after: v_hat after the step.
+    """
+
+    prompt_id: IntArray
+    reward: FloatArray
+    before: FloatArray
+    after: FloatArray
 
     @classmethod
-    def latest(cls, connection: Connection, run_id: int) -> "Visits":
-        """As many as may be read (`window`)."""
-        return cls(run_id, window.first_step(connection, run_id), kept_through(connection, run_id))
+    def latest(cls, connection: Connection, run_id: int, after_step: int = -1) -> "Visits":
+        """A run's latest ones, as many as may be read (`window`), after a step."""
+        first = max(window.first_step(connection, run_id), after_step + 1)
+        baseline = func.coalesce(Observation.baseline, -1.0, type_=Observation.baseline.type).label("baseline")
+        query = (
+            select(
+                Observation.prompt_id, Observation.step, Observation.seq, Observation.reward, baseline,
+                Observation.alpha, Observation.beta,
+            )
+            .join(Attempt, of_attempt(Observation))
+            .where(Observation.run_id == run_id, Observation.step >= first, counts(Observation))
+        )  # fmt: skip
+        found = bulk.read_columns(connection, query)
+        order = np.lexsort((found["seq"], found["step"], found["prompt_id"]))
+        found = {name: values[order] for name, values in found.items()}
+        return cls(
+            prompt_id=found["prompt_id"],
+            reward=found["reward"],
+            before=np.where(found["baseline"] < 0, np.nan, found["baseline"]),
+            after=found["alpha"] / (found["alpha"] + found["beta"]),
+        )
 
-    def since(self, step: int) -> "Visits":
-        """Those after a step."""
-        return Visits(self.run_id, max(self.first_step, step + 1), self.kept)
+    def ended_within(self, within: Range) -> IntArray:
+        """Prompts, the reward of whose last visit lies in a range."""
+        _, last = self._ends()
+        return self.prompt_id[last][_inside(self.reward[last], within)]
 
-    def of(self, visit: Any) -> ColumnElement[bool]:
-        """Whether an observation is one of them."""
-        counts = (or_(visit.attempt != attempt, visit.step <= kept) for attempt, kept in self.kept.items())
-        return and_(visit.run_id == self.run_id, visit.step >= self.first_step, *counts)
+    def moved_within(self, within: Range) -> IntArray:
+        """Prompts whose v_hat has changed, from before their first visit until after the last, by so much."""
+        first, last = self._ends()
+        return self.prompt_id[last][_inside(self.after[last] - self.before[first], within)]
 
-    def reach(self) -> ColumnElement[bool]:
-        """Whether the tracker's row is of a prompt that has any; the others need not be looked at."""
-        return _TRACKER.c.last_step + 0 >= self.first_step
-
-
-@dataclass(frozen=True, eq=False)
-class OfVisits:
-    """A condition on a prompt's visits: for a tracker's row at hand, and all prompts that pass it."""
-
-    test: ColumnElement[bool]
-    ids: Select[*tuple[Any, ...]]
-
-
-def last_outcome(visits: Visits, within: Range) -> OfVisits:
-    """The reward of the latest visit lies in a range."""
-    visit = aliased(Observation)
-    passes = and_(visits.of(visit), _between(visit.reward, within))
-    at_last = exists().where(passes, visit.prompt_id == _TRACKER.c.prompt_id, visit.step == _TRACKER.c.last_step)
-    row = table_of(TrackerState).alias()
-    is_last = exists().where(
-        row.c.run_id == visits.run_id, row.c.prompt_id == visit.prompt_id, row.c.last_step + 0 == visit.step
-    )
-    return OfVisits(and_(visits.reach(), at_last), select(visit.prompt_id).where(passes, is_last))
-
-
-def moved(visits: Visits, movement: Movement) -> OfVisits:
-    """v_hat has changed by an amount since the first of the visits after a step."""
-    visits = visits.since(movement.since_step)
-    visit, earlier = aliased(Observation), aliased(Observation)
-    within = movement.low, movement.high
-    before = exists().where(visits.of(earlier), earlier.prompt_id == visit.prompt_id, earlier.step < visit.step)
-    here = exists().where(
-        visits.of(visit),
-        visit.prompt_id == _TRACKER.c.prompt_id,
-        _between(_TRACKER.c.value - visit.baseline, within),
-        ~before,
-    )
-    row = table_of(TrackerState).alias()
-    there = exists().where(
-        row.c.run_id == visits.run_id,
-        row.c.prompt_id == visit.prompt_id,
-        _between(row.c.value - visit.baseline, within),
-    )
-    return OfVisits(and_(visits.reach(), here), select(visit.prompt_id).where(visits.of(visit), there, ~before))
+    def _ends(self) -> tuple[IntArray, IntArray]:
+        """Where each prompt's visits begin and end."""
+        changes = np.flatnonzero(np.diff(self.prompt_id)) + 1
+        if not self.prompt_id.size:
+            return changes, changes
+        return np.append(0, changes), np.append(changes - 1, self.prompt_id.size - 1)
 
 
-def _between(column: SQLColumnExpression[Any], within: Range) -> ColumnElement[bool]:
+def as_query(dialect: str, ids: IntArray) -> Select[*tuple[Any, ...]]:
+    """Ids as rows of a query, in one parameter however many there are."""
+    if dialect == "sqlite":
+        rows = func.json_each(json.dumps(ids.tolist())).table_valued("value", name="ids")
+        return select(rows.c.value.cast(Integer).label("prompt_id"))
+    given = func.unnest(literal(ids.tolist(), ARRAY(BigInteger))).column_valued("given")
+    return select(given.label("prompt_id"))
+
+
+def _inside(values: FloatArray, within: Range) -> NDArray[np.bool_]:
     low, high = within
-    ends = [] if low is None else [column >= low]
-    return and_(true(), *ends, *([] if high is None else [column <= high]))
+    known = ~np.isnan(values)
+    return known & (values >= (-np.inf if low is None else low)) & (values <= (np.inf if high is None else high))
