@@ -14,6 +14,7 @@ from verl_spo.store.database.urls import is_sqlite, parse, sqlite_path
 from verl_spo.store.queries import Cursor, Progress, RunRow
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard import series
+from verl_spo_dashboard.difficulty_data import Difficulties
 from verl_spo_dashboard.overview import Overviews
 from verl_spo_dashboard.server import DB_VARIABLE
 
@@ -138,6 +139,7 @@ class Held:
     places: Places = field(default_factory=Places)
     overviews: Overviews = field(default_factory=Overviews)
     system: Curves = field(default_factory=Curves)
+    difficulties: Difficulties = field(default_factory=Difficulties)
 
 
 def held(database: Reader) -> Held:

@@ -23,6 +23,7 @@ def all_pages() -> list[st.Page]:
     return [
         st.Page(RUNS, title="Runs", icon=":material/list:", default=True),
         st.Page(TRAINING, title="Training", icon=":material/show_chart:", url_path="training"),
+        st.Page(DIFFICULTY, title="Difficulty", icon=":material/fitness_center:", url_path="difficulty"),
         st.Page(PROMPTS, title="Prompts", icon=":material/quiz:", url_path="prompts"),
         st.Page(BENCHMARKS, title="Benchmarks", icon=":material/leaderboard:", url_path="benchmarks"),
         st.Page(COMPARE, title="Compare", icon=":material/compare_arrows:", url_path="compare"),

@@ -4,9 +4,12 @@ Names of runs and metrics enter as data, as a scale's domain and as plain titles
 fields have fixed names.
 """
 
+from verl_spo_dashboard.charts.bars import columns, compositions, histogram
+from verl_spo_dashboard.charts.calibration import calibration
 from verl_spo_dashboard.charts.estimates import Estimate, estimates
 from verl_spo_dashboard.charts.heat_map import heat_map
 from verl_spo_dashboard.charts.lines import PICKED, Line, Look, legend, lines
+from verl_spo_dashboard.charts.moves import moves
 from verl_spo_dashboard.charts.prompt_history import prompt_history
 from verl_spo_dashboard.charts.spec import STEP, Axis, Spec, Titles
 from verl_spo_dashboard.charts.stacked import stacked
@@ -20,10 +23,15 @@ __all__ = [
     "Look",
     "Spec",
     "Titles",
+    "calibration",
+    "columns",
+    "compositions",
     "estimates",
     "heat_map",
+    "histogram",
     "legend",
     "lines",
+    "moves",
     "prompt_history",
     "stacked",
 ]

@@ -1,0 +1,79 @@
+"""What a run's model finds hard: the pool by value now and over time, and where the draws go."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from verl_spo.store import Reader
+from verl_spo.store.queries import RunRow
+from verl_spo_dashboard import address, data, difficulty_panels, frame, pages, panels
+from verl_spo_dashboard.charts import PICKED
+from verl_spo_dashboard.difficulty_panels import HISTOGRAM, TROUBLES
+from verl_spo_dashboard.panels import Chart
+
+MOST_RUNS = 2
+"""Side by side."""
+
+
+def _page() -> None:
+    with frame.page("Difficulty"):
+        if chosen := frame.choose(compares=True):
+            frame.live(chosen, _show)
+
+
+def _show(database: Reader, runs: Sequence[RunRow]) -> None:
+    if len(runs) > MOST_RUNS:
+        st.caption("Two runs fit side by side: these are the first two.")
+        runs = runs[:MOST_RUNS]
+    held = data.held(database)
+    held.curves.update(database, [run.id for run in runs], list(TROUBLES))
+    for run in runs:
+        held.distributions.update(database, run)
+    reads = [held.difficulties.update(database, run) for run in runs]
+    values = difficulty_panels.values(runs, reads)
+    if not values:
+        st.info("No step has ended yet: the first one says what is hard.", icon=":material/hourglass_top:")
+        return
+    heat_maps = panels.of_distributions(runs, held.distributions)
+    if len(runs) == 1:
+        _row([*values, *heat_maps], [runs[0]] * 2)
+    else:
+        _row(values, runs)
+        _row(heat_maps, runs)
+    for run, read in zip(runs, reads, strict=True):
+        if len(runs) > 1:
+            st.text(run.name)
+        for charts in (
+            difficulty_panels.flow(run, read), difficulty_panels.pool(run, read), difficulty_panels.draws(run, read)
+        ):  # fmt: skip
+            _row(charts, [run] * len(charts))
+    _row(difficulty_panels.troubles(runs, held.curves), runs[:1])
+
+
+def _row(charts: Sequence[Chart], of: Sequence[RunRow]) -> None:
+    """Charts beside each other, and the run that each is of."""
+    if not charts:
+        return
+    widths = [chart.width for chart in charts]
+    for column, chart, run in zip(st.columns(widths, gap="medium"), charts, of, strict=False):
+        with column:
+            _one(chart, run)
+
+
+def _one(chart: Chart, run: RunRow) -> None:
+    """A chart; a click on a bar of prompts leads to these prompts."""
+    if not chart.clicks:
+        st.vega_lite_chart(chart.spec, key=chart.key)
+        return
+    state: Any = st.vega_lite_chart(chart.spec, key=chart.key, on_select="rerun", selection_mode=PICKED)
+    for picked in state.selection[PICKED]:
+        query = (
+            {"value_from": f"{picked['low']:.2f}", "value_to": f"{picked['high']:.2f}"}
+            if chart.key.startswith(HISTOGRAM)
+            else {"source": picked["name"]}
+        )
+        st.switch_page(pages.PROMPTS, query_params={address.RUN: run.name, **query})
+
+
+_page()

@@ -1,0 +1,111 @@
+"""How many there are of each kind: of prompts by value, evidence or visits, and of draws."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from verl_spo.store.records import FloatArray, IntArray
+from verl_spo_dashboard.charts.lines import PICKED
+from verl_spo_dashboard.charts.spec import FROM_0_TO_1, LEGEND, Spec, Titles, chart, tip, value_axis
+
+
+def histogram(shares: FloatArray, counts: IntArray, titles: Titles, outline: FloatArray | None = None) -> Spec:
+    """Shares in equal bins over [0, 1]; a click on a bar picks its `low` and `high`.
+
+    Args:
+        shares: (bins,).
+        counts: How many that is, (bins,).
+        titles: Words around them.
+        outline: Shares of another distribution, drawn as a line of steps above the bars, (bins,).
+    """
+    low = np.arange(shares.size) / shares.size
+    table = {"low": low, "high": low + 1 / shares.size, "share": shares, "count": counts}
+    tips = [
+        tip("low", "v̂ from", ".2f"),
+        tip("high", "to", ".2f"),
+        tip("share", "share", ".1%"),
+        tip("count", "n", ",d"),
+    ]
+    across = {"type": "quantitative", "title": "v̂", "scale": FROM_0_TO_1, "axis": {"tickCount": 6}}
+    up = value_axis("share", titles.axis, {"zero": True})
+    up["axis"] = {**up["axis"], "format": "~%"}
+    layers: list[Spec] = [
+        {
+            "data": {"name": "bins"},
+            "mark": {"type": "bar", "binSpacing": 1, "cursor": "pointer"},
+            "params": [{"name": PICKED, "select": {"type": "point", "on": "click", "fields": ["low", "high"]}}],
+            "encoding": {
+                "x": {**across, "field": "low", "bin": "binned"}, "x2": {"field": "high"}, "y": up, "tooltip": tips,
+            },
+        }
+    ]  # fmt: skip
+    datasets = {"bins": pa.table(table)}
+    if outline is not None:
+        datasets["outline"] = pa.table({"x": np.append(low, 1.0), "share": np.append(outline, outline[-1:])})
+        layers.append(
+            {
+                "data": {"name": "outline"},
+                "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2, "color": "#e69f00"},
+                "encoding": {"x": {**across, "field": "x"}, "y": up},
+            }
+        )
+    return chart(titles, datasets, {"layer": layers})
+
+
+def columns(names: Sequence[str], counts: IntArray, titles: Titles, across: str) -> Spec:
+    """Counts by name, in order; `across` says what the names are."""
+    share = counts / max(int(counts.sum()), 1)
+    up = value_axis("share", titles.axis, {"zero": True})
+    up["axis"] = {**up["axis"], "format": "~%"}
+    encoding = {
+        "x": {"field": "name", "type": "ordinal", "sort": None, "title": across, "axis": {"labelAngle": 0}},
+        "y": up,
+        "tooltip": [
+            {"field": "name", "type": "nominal", "title": across},
+            tip("share", "share", ".1%"),
+            tip("count", "n", ",d"),
+        ],
+    }
+    table = pa.table({"name": list(names), "share": share, "count": counts})
+    return chart(titles, {"bins": table}, {"data": {"name": "bins"}, "mark": "bar", "encoding": encoding})
+
+
+def compositions(rows: Mapping[str, Sequence[int]], parts: Sequence[str], titles: Titles) -> Spec:
+    """What each row's whole is made of, rows below each other; a click picks the row's `name`."""
+    names = list(rows)
+    counts = np.array(list(rows.values()), dtype=np.int64).reshape(len(names), len(parts))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    table = pa.table(
+        {
+            "name": [name for name in names for _ in parts],
+            "part": list(parts) * len(names),
+            "place": list(range(len(parts))) * len(names),
+            "count": counts.ravel(),
+            "share": shares.ravel(),
+        }
+    )
+    encoding = {
+        "y": {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 130}},
+        "x": {
+            "field": "share", "type": "quantitative", "stack": "zero", "title": titles.axis, "scale": FROM_0_TO_1,
+            "axis": {"format": "~%", "tickCount": 5},
+        },
+        "color": {
+            "field": "part", "type": "nominal", "scale": {"domain": list(parts)},
+            "legend": {**LEGEND, "orient": "top", "columns": 2, "symbolType": "square"},
+        },
+        "order": {"field": "place", "type": "quantitative"},
+        "tooltip": [
+            {"field": "name", "type": "nominal", "title": "data source"}, {"field": "part", "type": "nominal"},
+            tip("count", "prompts", ",d"), tip("share", "share", ".1%"),
+        ],
+    }  # fmt: skip
+    pick = {"name": PICKED, "select": {"type": "point", "on": "click", "fields": ["name"]}}
+    body = {
+        "data": {"name": "rows"},
+        "mark": {"type": "bar", "cursor": "pointer"},
+        "params": [pick],
+        "encoding": encoding,
+    }
+    return {**chart(titles, {"rows": table}, body), "height": max(80, 26 * len(names))}

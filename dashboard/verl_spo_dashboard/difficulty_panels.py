@@ -1,0 +1,123 @@
+"""Which charts the page on difficulty has, and what is in them."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from verl_spo.core.difficulty import Difficulty
+from verl_spo.store.queries import RunRow
+from verl_spo.store.records import FloatArray, IntArray
+from verl_spo_dashboard import charts
+from verl_spo_dashboard.charts import Line, Titles
+from verl_spo_dashboard.data import Curves
+from verl_spo_dashboard.difficulty_data import N_EFF_EDGES, VISITS_EDGES, Read
+from verl_spo_dashboard.panels import Chart
+
+CLASSES = {
+    Difficulty.UNVISITED: "not visited yet",
+    Difficulty.RARELY: "rarely solved (v̂ < 0.2)",
+    Difficulty.SOMETIMES: "sometimes: the frontier",
+    Difficulty.MOSTLY: "mostly solved (v̂ > 0.8)",
+}
+"""The classes in words."""
+
+TROUBLES = {
+    "spo/draw_called_back": "called back",
+    "spo/pool/resting": "passed over",
+    "spo/failed": "failing",
+}
+"""Metrics of prompts that were not drawn, or brought nothing."""
+
+HISTOGRAM, SOURCES = "histogram", "sources"
+"""Beginnings of the keys of charts that lead to the Prompts page."""
+
+_WINDOWS = 50
+
+
+def values(runs: Sequence[RunRow], reads: Sequence[Read]) -> list[Chart]:
+    """Each run's histogram of v_hat now."""
+    drawn = []
+    for run, read in zip(runs, reads, strict=True):
+        if read.now is None or not read.now.value_histogram:
+            continue
+        counts = np.array(read.now.value_histogram, dtype=np.int64)
+        words = run.name if len(runs) > 1 else "Prompts by estimated success rate (v̂); click a bar to see them"
+        spec = charts.histogram(_shares(counts), counts, Titles("Value now", words, "share of the pool"))
+        drawn.append(Chart(f"{HISTOGRAM}-{run.id}", spec, clicks=True))
+    return drawn
+
+
+def flow(run: RunRow, read: Read) -> list[Chart]:
+    """How prompts went from class to class."""
+    steps, counts = read.classes()
+    drawn = []
+    if steps.size:
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        parts = {name: 100 * shares[:, place] for place, name in CLASSES.items()}
+        titles = Titles("Classes", "Share of the pool in each class of difficulty, after each step", "% of the pool")
+        drawn.append(Chart(f"classes-{run.id}", charts.stacked(steps.astype(np.float64), parts, titles), width=2))
+    if any(row.details.get("moves") for row in read.latest):
+        titles = Titles("Moves", "Prompts that changed class, without first visits, by window of steps", "prompts")
+        drawn.append(Chart(f"moves-{run.id}", charts.moves(*read.moves(_WINDOWS), titles)))
+    return drawn
+
+
+def pool(run: RunRow, read: Read) -> list[Chart]:
+    """The pool now: by source, evidence and visits."""
+    drawn = []
+    if read.by_source:
+        titles = Titles("Data sources", "Each one's prompts by class; click one to see them", "share of the source")
+        spec = charts.compositions(read.by_source, list(CLASSES.values()), titles)
+        drawn.append(Chart(f"{SOURCES}-{run.id}", spec, clicks=True))
+    titles = Titles("Evidence", "Prompts by the evidence behind v̂ (N_eff), faded with age", "share of the pool")
+    drawn.append(Chart(f"n_eff-{run.id}", charts.columns(_names(N_EFF_EDGES), read.n_eff, titles, "observations")))
+    titles = Titles("Visits", "Prompts by how many trajectories they have had", "share of the pool")
+    whole = _whole_names(VISITS_EDGES)
+    return [*drawn, Chart(f"visits-{run.id}", charts.columns(whole, read.visits, titles, "visits"))]
+
+
+def draws(run: RunRow, read: Read) -> list[Chart]:
+    """Where the sampler spends its draws, and what came of them."""
+    found = read.outcomes
+    if found is None or not found.steps.size:
+        return []
+    first, last = found.ends
+    when = f"steps {first:,} to {last:,}"
+    counts = found.draws().counts
+    titles = Titles("Draws", f"By v̂ at dispatch, {when}; the line: uniform draws", "share of the draws")
+    outline = read.pool_meanwhile()
+    spec = charts.histogram(_shares(counts), counts, titles, outline if outline.size == counts.size else None)
+    titles = Titles("Calibration", f"Mean reward by v̂ at dispatch, with 95 % intervals, {when}", "mean reward")
+    return [
+        Chart(f"draws-{run.id}", spec),
+        Chart(f"calibration-{run.id}", charts.calibration(found.calibration(), titles)),
+    ]
+
+
+def troubles(runs: Sequence[RunRow], curves: Curves) -> list[Chart]:
+    """Prompts called back, passed over, failing."""
+    names = TROUBLES if len(runs) == 1 else {"spo/failed": "failing"}
+    found = [Line(run.name, part, *curves.points(run.id, name)) for run in runs for name, part in names.items()]
+    shown = [line for line in found if np.isfinite(line.values).any()]
+    if not shown:
+        return []
+    words = "Drawn for want of others, resting after failures, without a trajectory"
+    titles = Titles("Called back, passed over, failing", words, "prompts per step")
+    return [Chart("troubles", charts.lines(shown, titles, runs=[run.name for run in runs]))]
+
+
+def _shares(counts: IntArray) -> FloatArray:
+    shares: FloatArray = counts / max(int(counts.sum()), 1)
+    return shares
+
+
+def _names(edges: Sequence[float]) -> list[str]:
+    inner = [f"{low:g}–{high:g}" for low, high in pairwise(edges[:-1])]
+    return [*inner, f"{edges[-2]:g}+"]
+
+
+def _whole_names(edges: Sequence[float]) -> list[str]:
+    """As `_names`, of whole numbers: the upper edge is not in a bin."""
+    inner = [f"{low:g}" if high - low == 1 else f"{low:g}–{high - 1:g}" for low, high in pairwise(edges[:-1])]
+    return [*inner, f"{edges[-2]:g}+"]
