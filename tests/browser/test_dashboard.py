@@ -1,7 +1,9 @@
 """The pages in real Chromium: what a user does, and what hostile text must not do."""
 
 import re
+from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -160,3 +162,26 @@ def test_benchmarks_lead_to_a_problem_and_a_samples_text(page: Page, url: str) -
     expect(page.get_by_text("Sample 3 · ")).to_be_visible()
     expect(page.get_by_text("<script>alert(2)</script>").first).to_be_visible()
     expect(page).not_to_have_title("caught")
+
+
+def test_what_is_hard_leads_to_its_prompts(page: Page, url: str) -> None:
+    questions = [replace(q, source=CANARY if place % 2 else "words") for place, q in enumerate(arithmetic(64))]
+    run = PlausibleRun(url, name="a", questions=questions).train(12)
+    page.goto("/difficulty?run=a")
+    expect(page.locator("svg.marks")).to_have_count(10)
+    expect(page.locator("svg.marks").get_by_text("<img src=x").first).to_be_attached()
+    run.close()
+    expect(page.get_by_text("Nothing is running")).to_be_visible()
+
+    page.locator("svg.marks").first.locator(".mark-rect path").nth(2).click()
+    expect(page).to_have_url(re.compile(r"/prompts\?run=a&value_from=0\.\d+&value_to=\d\.\d+$"))
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Data for verl").click()
+    assert pq.read_table(download.value.path()).num_rows > 0
+
+    page.goto("/difficulty?run=a")
+    page.locator("svg.marks").filter(has_text="Data sources").locator(".mark-rect path").last.click()
+    expect(page).to_have_url(re.compile(r"/prompts\?run=a&source="))
+    expect(page.get_by_text("32 prompts")).to_be_visible()
+    expect(page.locator("img[src='x'], a[href^='javascript'], .katex, [data-testid=stApp] script")).to_have_count(0)

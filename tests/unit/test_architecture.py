@@ -19,14 +19,14 @@ ALLOWED = {
     "demo": {"errors"},
     "tools": set(),
     "rewards": {"errors"},
-    "datasets": {"errors"},
+    "datasets": {"errors", "data_file"},
     "evaluation": {"errors", "rewards", "store"},
     "store": {"errors", "config", "core"},
     "training": {"errors", "config", "core", "rewards", "store", "tools"},
     "launching": {"errors", "config", "cpu", "store", "training"},
     "planning": {"errors", "config", "training"},
     "watching": {"errors", "config", "store"},
-    "verl_spo_dashboard": {"errors", "config", "core", "evaluation", "store", "watching"},
+    "verl_spo_dashboard": {"errors", "config", "core", "data_file", "evaluation", "store", "watching"},
     "cli": {
         "errors",
         "config",
@@ -45,6 +45,7 @@ ALLOWED = {
     },
     "config": {"errors"},
     "errors": set(),
+    "data_file": set(),
     "plugin": {"cpu", "training", "launching"},
 }
 # The same one level down.

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from verl_spo import data_file
 from verl_spo.datasets.prompts import Problem, Style
 
 PROVENANCE_KEY = b"verl_spo.provenance"
@@ -47,7 +48,7 @@ def write(file: Path, problems: Sequence[Problem], split: str, style: Style, mad
     """
     rows = [_row(problem, index, split, style) for index, problem in enumerate(problems)]
     text = json.dumps(dict(made), indent=1, ensure_ascii=False)
-    table = pa.Table.from_pylist(rows, schema=_schema(problems[0]))
+    table = pa.Table.from_pylist(rows, schema=data_file.schema(problems[0].extra))
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished, told = file.with_name(f"{file.name}.unfinished"), file.with_suffix(PROVENANCE_SUFFIX)
     pq.write_table(table.replace_schema_metadata({PROVENANCE_KEY: text.encode()}), unfinished)
@@ -62,24 +63,7 @@ def read_provenance(file: Path) -> dict[str, Any] | None:
     return None if text is None else dict(json.loads(text))
 
 
-def _schema(example: Problem) -> Any:
-    extra = {name: pa.int64() if isinstance(value, int) else pa.string() for name, value in example.extra.items()}
-    return pa.schema(
-        {
-            "data_source": pa.string(),
-            "prompt": pa.list_(pa.struct({"role": pa.string(), "content": pa.string()})),
-            "ability": pa.string(),
-            "reward_model": pa.struct({"style": pa.string(), "ground_truth": pa.string()}),
-            "extra_info": pa.struct({"split": pa.string(), "index": pa.int64(), **extra}),
-        }
-    )
-
-
 def _row(problem: Problem, index: int, split: str, style: Style) -> dict[str, Any]:
-    return {
-        "data_source": problem.data_source,
-        "prompt": [{"role": "user", "content": problem.prompt(style)}],
-        "ability": problem.ability,
-        "reward_model": {"style": "rule", "ground_truth": problem.answer},
-        "extra_info": {"split": split, "index": index, **problem.extra},
-    }
+    messages = [{"role": "user", "content": problem.prompt(style)}]
+    extra = {"split": split, "index": index, **problem.extra}
+    return data_file.row(problem.data_source, messages, problem.ability, problem.answer, extra)

@@ -1,15 +1,15 @@
 """A run's prompts: the table of all, and one's history and answers beside it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from verl_spo.store import Reader, queries
-from verl_spo.store.queries import PromptFilter, PromptRow, RunRow
+from verl_spo.store.queries import PromptFilter, PromptRow, RunRow, SelectedPrompt, Sparkline
 from verl_spo.store.queries.prompt_plan import Sort
-from verl_spo_dashboard import address, alerts, frame, parts
+from verl_spo_dashboard import address, alerts, exports, frame, parts, prompt_filters
 from verl_spo_dashboard.one_prompt import interval, show
 from verl_spo_dashboard.wording import counted
 
@@ -31,7 +31,10 @@ ORDERS: dict[str, tuple[Sort, bool]] = {
 }
 """What the page calls the store's orders: by what, and whether descending."""
 
+SPARK_VISITS = 20
+
 _TABLE_TEXT = 300
+_PARQUET = "application/vnd.apache.parquet"
 
 
 def _page() -> None:
@@ -44,29 +47,16 @@ def _page() -> None:
         alerts.show(database, [run])
         if not run.pool_size:
             return
-        where, order = _controls(database)
+        wide, narrow = st.columns([3, 2])
+        with wide:
+            words = prompt_filters.search(_first_page)
+        order = narrow.selectbox("Order", list(ORDERS), key="sort", bind="query-params", on_change=_first_page)
+        where = prompt_filters.controls(database, words, _first_page)
         left, right = st.columns([5, 4], gap="large")
         with left:
             _table(database, run, where, order)
         with right:
             show(database, run, address.number("prompt"))
-
-
-def _controls(database: Reader) -> tuple[PromptFilter, str]:
-    """Which prompts, in which order. The address keeps it all."""
-    sources = queries.data_sources(database)
-    columns = st.columns([3, 2, 2] if len(sources) > 1 else [3, 2], vertical_alignment="bottom")
-    words = columns[0].text_input(
-        "Search", key="q", type="search", placeholder='Words, or "words in a row"', live=True,
-        bind="query-params", on_change=_first_page,
-    )  # fmt: skip
-    order = columns[1].selectbox("Order", list(ORDERS), key="sort", bind="query-params", on_change=_first_page)
-    source = None
-    if len(sources) > 1:
-        source = columns[2].selectbox(
-            "Source", sources, index=None, key="source", placeholder="All", bind="query-params", on_change=_first_page
-        )
-    return PromptFilter(words=words or "", source=source), order
 
 
 def _first_page() -> None:
@@ -76,7 +66,7 @@ def _first_page() -> None:
 def _table(database: Reader, run: RunRow, where: PromptFilter, order: str) -> None:
     count = queries.count_prompts(database, run.id, where, MOST_PROMPTS)
     if not count:
-        st.info("No prompt has all of these words.", icon=":material/search_off:")
+        st.info("No prompt is like that: search for fewer words, or filter less.", icon=":material/search_off:")
         return
     pages = -(-count // PAGE_ROWS)
     slot = st.container()
@@ -84,17 +74,40 @@ def _table(database: Reader, run: RunRow, where: PromptFilter, order: str) -> No
         st.text(f"The first {count:,}; search for others" if count == MOST_PROMPTS else counted(count, "prompt"))
         page = st.pagination(pages, key="page", bind="query-params")
     with slot:
-        _rows(_read_page(database, run, where, order, page))
+        rows = _read_page(database, run, where, order, page)
+        _rows(rows, queries.sparklines(database, run.id, [row.prompt_id for row in rows], SPARK_VISITS))
+    _downloads(database, run, where, order)
 
 
-def _rows(rows: Sequence[PromptRow]) -> None:
+def _downloads(database: Reader, run: RunRow, where: PromptFilter, order: str) -> None:
+    """The present selection as files, made when they are asked for."""
+    sort, descending = ORDERS[order]
+
+    def selected() -> Iterator[SelectedPrompt]:
+        return queries.selected_prompts(database, run.id, where, sort, descending, exports.MOST_PROMPTS)
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Table", lambda: exports.table(selected()), "prompts.parquet", _PARQUET, on_click="ignore",
+            icon=":material/table_view:",
+            help=f"These prompts with all that is known of them, as parquet; at most {exports.MOST_PROMPTS:,}.",
+        )  # fmt: skip
+        st.download_button(
+            "Data for verl", lambda: exports.verl_data(selected()), "selection.parquet", _PARQUET, on_click="ignore",
+            icon=":material/dataset:",
+            help="These prompts as a data file to train or evaluate on (data.train_files=selection.parquet).",
+        )  # fmt: skip
+        st.caption("The address of this page is a link to this selection.")
+
+
+def _rows(rows: Sequence[PromptRow], sparks: Mapping[int, Sparkline]) -> None:
     """The table; a click on a row, or its tick, chooses the prompt."""
     ids = [row.prompt_id for row in rows]
     key = f"prompts-{hash(tuple(ids))}"
     chosen = address.number("prompt")
     before = [ids.index(chosen)] if chosen in ids else []
     st.dataframe(
-        _columns(rows),
+        _columns(rows, sparks),
         key=key,
         column_config=_layout(),
         hide_index=True,
@@ -133,11 +146,13 @@ def _read_page(database: Reader, run: RunRow, where: PromptFilter, order: str, p
     return found.rows
 
 
-def _columns(rows: Sequence[PromptRow]) -> dict[str, list[Any]]:
+def _columns(rows: Sequence[PromptRow], sparks: Mapping[int, Sparkline]) -> dict[str, list[Any]]:
     sources = [row.data_source for row in rows]
     return {
         "text": [" ".join(row.text[:_TABLE_TEXT].split()) for row in rows],
         "value": [row.value for row in rows],
+        "spark": [list(sparks[row.prompt_id].values) for row in rows],
+        "trend": [sparks[row.prompt_id].trend for row in rows],
         "interval": [interval(row) for row in rows],
         "n_eff": [row.n_eff for row in rows],
         "visits": [row.visits for row in rows],
@@ -153,6 +168,10 @@ def _layout() -> dict[str, Any]:
         "value": config.ProgressColumn(
             "v̂", min_value=0, max_value=1, format="%.2f", width=95, help="Estimated success rate."
         ),
+        "spark": config.LineChartColumn(
+            "Lately", y_min=0, y_max=1, width=80, help=f"v̂ after each of the last {SPARK_VISITS} visits."
+        ),
+        "trend": config.NumberColumn("Trend", format="%+.2f", width=55, help="From the first of these to the last."),
         "interval": config.TextColumn("90 %", width=90, help="Interval of the success rate."),
         "n_eff": config.NumberColumn("N_eff", format="%.1f", width=50, help="Evidence, in observations."),
         "visits": config.NumberColumn("Visits", width=50),

@@ -8,6 +8,7 @@ from tests.support.plausible import PlausibleRun, Question, arithmetic
 from tests.support.stores import Training, info
 from verl_spo.config import StoreConfig
 from verl_spo.store import open_reader, open_writer, queries
+from verl_spo.store.queries import Movement, PromptFilter
 from verl_spo.training.prompts.pool import PromptPool
 from verl_spo_dashboard.one_prompt import ROLLOUTS
 
@@ -127,9 +128,62 @@ def test_texts_without_end_are_cut(url: str, open_page: Open) -> None:
 
 
 def test_of_several_sources_one_can_be_chosen(run: PlausibleRun, url: str, open_page: Open) -> None:
-    assert [box.label for box in open_page("prompts", run="a").selectbox] == ["Run", "Order"]
+    assert "Source" not in [box.label for box in open_page("prompts", run="a").selectbox]
     questions = [Question("How many?", "7", 0.5, source="words"), *arithmetic(31)]
     PlausibleRun(url, name="b", questions=questions).close()
     app = open_page("prompts", run="b", source="words")
     assert app.selectbox(key="source").options == ["arithmetic", "words"]
     assert app.dataframe[0].value["text"].tolist() == ["How many?"]
+
+
+@pytest.mark.parametrize(
+    ("address", "where"),
+    [
+        ({"value_from": "0.3", "value_to": "0.6"}, PromptFilter(value=(0.3, 0.6))),
+        ({"n_eff_from": "1.5"}, PromptFilter(n_eff=(1.5, None))),
+        ({"visits_to": "2"}, PromptFilter(visits=(None, 2))),
+        ({"outcome": "Right (1)"}, PromptFilter(last_outcome=(1.0, 1.0))),
+        ({"outcome": "Wrong (0)", "q": "what"}, PromptFilter(words="what", last_outcome=(0.0, 0.0))),
+        ({"moved": "Up by", "moved_by": "0.1"}, PromptFilter(moved=Movement(0, 0.1, None))),
+        ({"moved": "Down by", "moved_by": "0.2", "moved_since": "4"}, PromptFilter(moved=Movement(4, None, -0.2))),
+    ],
+    ids=str,
+)
+def test_the_address_has_every_filter(
+    run: PlausibleRun, url: str, open_page: Open, address: dict[str, str], where: PromptFilter
+) -> None:
+    app = open_page("prompts", run="a", **address)
+    assert not app.exception
+    with open_reader(url) as reader:
+        wanted = queries.prompts(reader, 1, "value", where=where, limit=20).rows
+    assert len(wanted) > 0
+    assert app.dataframe[0].value["text"].tolist() == [row.text for row in wanted]
+    assert app.pagination(key="page").value == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        {"value_from": "x"},
+        {"value_to": "7"},
+        {"visits_from": "-1"},
+        {"outcome": "<b>"},
+        {"moved": "x", "moved_by": "9"},
+    ],
+    ids=str,
+)
+def test_a_filter_that_means_nothing_is_passed_over(
+    run: PlausibleRun, open_page: Open, address: dict[str, str]
+) -> None:
+    app = open_page("prompts", run="a", **address)
+    assert not app.exception
+    assert f"{PROMPTS} prompts" in [text.value for text in app.text]
+
+
+def test_rows_show_how_the_value_moved_lately(run: PlausibleRun, url: str, open_page: Open) -> None:
+    table = open_page("prompts", run="a", sort="Most visits first").dataframe[0].value
+    with open_reader(url) as reader:
+        rows = queries.prompts(reader, 1, "visits", True, limit=20).rows
+        sparks = queries.sparklines(reader, 1, [row.prompt_id for row in rows])
+    assert [list(points) for points in table["spark"]] == [list(sparks[row.prompt_id].values) for row in rows]
+    assert table["trend"][0] == pytest.approx(sparks[rows[0].prompt_id].trend)
