@@ -71,9 +71,10 @@ class Read:
         """Share of the pool by v_hat, the mean over the steps of `outcomes`, (bins,); empty where there are none."""
         steps = set() if self.outcomes is None else set(self.outcomes.steps.tolist())
         rows = [row.value_histogram for row in self.latest if row.step in steps and row.value_histogram]
-        counts = np.array(rows, dtype=np.float64).reshape(len(rows), -1).sum(axis=0)
-        shares: FloatArray = counts / max(float(counts.sum()), 1.0)
-        return shares
+        if not rows:
+            return np.zeros(0)
+        counts: FloatArray = np.sum(rows, axis=0, dtype=np.float64)
+        return counts / max(float(counts.sum()), 1.0)
 
     def moves(self, windows: int) -> tuple[IntArray, IntArray, IntArray, IntArray]:
         """First and last step of windows of the latest steps, and the moves to easier and to harder classes in them.

@@ -58,7 +58,7 @@ def flow(run: RunRow, read: Read) -> list[Chart]:
         titles = Titles("Classes", "Share of the pool in each class of difficulty, after each step", "% of the pool")
         drawn.append(Chart(f"classes-{run.id}", charts.stacked(steps.astype(np.float64), parts, titles), width=2))
     if any(row.details.get("moves") for row in read.latest):
-        titles = Titles("Moves", "Prompts that changed class, without first visits, by window of steps", "prompts")
+        titles = Titles("Moves", "Prompts that changed class; no first visits", "prompts")
         drawn.append(Chart(f"moves-{run.id}", charts.moves(*read.moves(_WINDOWS), titles)))
     return drawn
 
@@ -88,7 +88,7 @@ def draws(run: RunRow, read: Read) -> list[Chart]:
     titles = Titles("Draws", f"By v̂ at dispatch, {when}; the line: uniform draws", "share of the draws")
     outline = read.pool_meanwhile()
     spec = charts.histogram(_shares(counts), counts, titles, outline if outline.size == counts.size else None)
-    titles = Titles("Calibration", f"Mean reward by v̂ at dispatch, with 95 % intervals, {when}", "mean reward")
+    titles = Titles("Calibration", f"Reward by v̂ at dispatch (95 %), {when}", "mean reward")
     return [
         Chart(f"draws-{run.id}", spec),
         Chart(f"calibration-{run.id}", charts.calibration(found.calibration(), titles)),
@@ -102,7 +102,7 @@ def troubles(runs: Sequence[RunRow], curves: Curves) -> list[Chart]:
     shown = [line for line in found if np.isfinite(line.values).any()]
     if not shown:
         return []
-    words = "Drawn for want of others, resting after failures, without a trajectory"
+    words = "For want of others; resting; without a trajectory"
     titles = Titles("Called back, passed over, failing", words, "prompts per step")
     return [Chart("troubles", charts.lines(shown, titles, runs=[run.name for run in runs]))]
 

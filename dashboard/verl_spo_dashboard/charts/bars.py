@@ -7,7 +7,10 @@ import pyarrow as pa
 
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard.charts.lines import PICKED
-from verl_spo_dashboard.charts.spec import FROM_0_TO_1, LEGEND, Spec, Titles, chart, tip, value_axis
+from verl_spo_dashboard.charts.spec import FROM_0_TO_1, HEIGHT, LEGEND, Spec, Titles, chart, tip, value_axis
+
+# Pixels: of a row, and of title, legend and axis around the rows.
+_ROW, _AROUND = 24, 150
 
 
 def histogram(shares: FloatArray, counts: IntArray, titles: Titles, outline: FloatArray | None = None) -> Spec:
@@ -108,4 +111,4 @@ def compositions(rows: Mapping[str, Sequence[int]], parts: Sequence[str], titles
         "params": [pick],
         "encoding": encoding,
     }
-    return {**chart(titles, {"rows": table}, body), "height": max(80, 26 * len(names))}
+    return {**chart(titles, {"rows": table}, body), "height": max(HEIGHT, _AROUND + _ROW * len(names))}
