@@ -17,10 +17,13 @@ from verl_spo.core.retention import make_retention
 from verl_spo.core.sampling import PromptSampler
 from verl_spo.core.tracker import ValueTracker
 from verl_spo.store import RunWriter, open_writer
-from verl_spo.store.records import Observations, Parent, PromptRecord, RunInfo, StepRecord, TrackerRows
+from verl_spo.store.records import Finish, Observations, Parent, PromptRecord, RunInfo, StepRecord, TrackerRows
 from verl_spo.store.runs.status import Status
+from verl_spo.store.text import Part
 
 VALIDATION_EVERY = 10
+CUT_OFF = 180
+"""Tokens from which on a session counts as one that was cut off."""
 PHASES = {"gen": 2.1, "old_log_prob": 0.5, "adv": 0.05, "update_actor": 1.4, "update_weights": 0.3}
 
 
@@ -59,6 +62,7 @@ class PlausibleRun:
         seed: Of all that is random.
         speed: Share of the way to the best policy that a step goes.
         wrong: What a wrong answer looks like.
+        multi_turn: Whether the model asks a calculator before it answers, most of the times.
         parent: The run that it branches from, at whose step it begins.
     """
 
@@ -69,6 +73,7 @@ class PlausibleRun:
     seed: int = 0
     speed: float = 0.02
     wrong: str = "I think the answer is 12."
+    multi_turn: bool = False
     parent: Parent | None = None
     step: int = 0
     writer: RunWriter = field(init=False)
@@ -137,6 +142,8 @@ class PlausibleRun:
         versions = np.full(self.batch, self.step - 1)
         baseline = self._tracker.value(slots)
         lengths = self._rng.integers(20, 200, self.batch)
+        sessions = [self._session(slot, reward) for slot, reward in zip(slots, rewards, strict=True)]
+        turns = np.array([sum(part.author == "model" for part in session) for session in sessions])
         rho = self._retention.observe(self._tracker, slots, rewards, versions, change, self.step)
         self._retention.publish()
         self._histogram.update(slots, self._tracker.value(slots))
@@ -153,7 +160,11 @@ class PlausibleRun:
             response_length=lengths,
             uid=[f"{self.step:08x}{row:08x}" for row in range(self.batch)],
             prompt_text=[f"<|user|>{self.questions[slot].text}<|assistant|>" for slot in slots],
-            response_text=[self._response(slot, reward) for slot, reward in zip(slots, rewards, strict=True)],
+            response_text=["".join(part.text for part in session) for session in sessions],
+            parts=[session if len(session) > 1 else None for session in sessions],
+            finish=[Finish.LENGTH if length > CUT_OFF else Finish.STOP for length in lengths],
+            seconds=0.4 * turns + lengths / 60,
+            turns=turns,
         )
 
     def _spo_metrics(self, observations: Observations) -> dict[str, float]:
@@ -192,8 +203,15 @@ class PlausibleRun:
             metrics["val-core/arithmetic/reward/mean@1"] = solved.mean()
         return {name: float(value) for name, value in metrics.items()}
 
-    def _response(self, slot: int, reward: float) -> str:
-        return f"The answer is {self.questions[slot].answer}." if reward else self.wrong
+    def _session(self, slot: int, reward: float) -> list[Part]:
+        question = self.questions[slot]
+        answer = f"The answer is {question.answer}." if reward else self.wrong
+        said = [Part("model", 9, answer)]
+        # Some questions it answers by itself.
+        if not self.multi_turn or slot % 4 == 0:
+            return said
+        call = Part("model", 24, f'<tool_call>{{"name": "calculator", "expression": "{question.text}"}}</tool_call>')
+        return [call, Part("environment", 7, f"\n{question.answer}\n"), *said]
 
     def _rows(self, slots: np.ndarray) -> TrackerRows:
         t = self._tracker

@@ -24,6 +24,7 @@ from verl_spo.store.records import (
     TrackerRows,
 )
 from verl_spo.store.runs.status import Status
+from verl_spo.store.text import Part
 
 POOL = 40
 BATCH = 8
@@ -56,6 +57,11 @@ def info(name: str = "demo/spo", uid: str = "a" * 32, **changes: Any) -> RunInfo
         uid=uid,
     )
     return replace(made, **changes)
+
+
+def session(slot: int, step: int) -> list[Part] | None:
+    """The parts of a response, of slots that are odd."""
+    return [Part("model", 2, "answer"), Part("environment", 3, f" {slot} at {step}")] if slot % 2 else None
 
 
 class Training:
@@ -97,6 +103,10 @@ class Training:
             uid=[f"{self.step:06d}-{place:04d}" for place in range(self._batch)],
             prompt_text=[f"prompt {slot}" for slot in slots] if texts else None,
             response_text=[f"answer {slot} at {self.step}" for slot in slots] if texts else None,
+            parts=[session(int(slot), self.step) for slot in slots] if texts else None,
+            finish=[(None, "stop", "length")[slot % 3] for slot in slots],
+            seconds=np.where(slots % 3 == 0, np.nan, slots / 8),
+            turns=np.where(slots % 3 == 0, -1, 1 + slots % 2),
         )
         counts = np.histogram(self.tracker.value(), bins=20, range=(0, 1))[0]
         summary = {"value_histogram": counts.tolist(), "n_prompts_visited": int((self.tracker.visits > 0).sum())}

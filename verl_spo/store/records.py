@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verl_spo.errors import StoreError
+from verl_spo.store.text import Part
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -100,6 +101,10 @@ class Observations:
         uid: Of the request.
         prompt_text: As the model read it; None where the text is not kept.
         response_text: As the model wrote it; likewise.
+        parts: The response's parts, where it has several and the text is kept.
+        finish: How the session ended, STOP or LENGTH; None where that is not known.
+        seconds: That the session generated and waited for tools; NaN where that is not known. Empty: nowhere.
+        turns: Messages that the model wrote in the session; -1 where that is not known. Empty: nowhere.
     """
 
     slot: IntArray
@@ -115,14 +120,23 @@ class Observations:
     uid: Sequence[str]
     prompt_text: Sequence[str | None] | None = None
     response_text: Sequence[str | None] | None = None
+    parts: Sequence[Sequence[Part] | None] | None = None
+    finish: Sequence[str | None] | None = None
+    seconds: FloatArray = field(default_factory=lambda: np.empty(0))
+    turns: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __post_init__(self) -> None:
+        for name, unknown in (("seconds", np.nan), ("turns", -1)):
+            if not np.size(getattr(self, name)):
+                object.__setattr__(self, name, np.full(np.size(self.slot), unknown))
         _own_arrays(self)
-        for name in ("uid", "prompt_text", "response_text"):
+        for name in ("uid", "prompt_text", "response_text", "parts", "finish"):
             texts = getattr(self, name)
             if texts is not None:
                 _check_length(self, name, len(texts), len(self))
                 object.__setattr__(self, name, list(texts))
+        if unknown_ends := set(self.finish or ()) - {None, Finish.STOP, Finish.LENGTH}:
+            raise StoreError(f"Observations.finish: {sorted(map(str, unknown_ends))}; must be stop, length or None")
 
     def __len__(self) -> int:
         return self.slot.size

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision of the schema, oldest first; a test compares it with `migrations/versions`."""
 
 HEAD = REVISIONS[-1]
@@ -191,6 +191,9 @@ class Observation(Base):
     beta: Mapped[float] = mapped_column(Double)
     response_length: Mapped[int] = mapped_column(Integer, doc="Tokens that the model generated.")
     uid: Mapped[str] = mapped_column(Text, doc="Of the request.")
+    finish: Mapped[str | None] = mapped_column(String, doc="A `Finish` (records.py); NULL: not known, as the next two.")
+    seconds: Mapped[float | None] = mapped_column(Double, doc="That the session generated and waited for tools.")
+    turns: Mapped[int | None] = mapped_column(Integer, doc="Messages that the model wrote in the session.")
 
     __table_args__ = (Index(None, "run_id", "prompt_id", "step"), CLUSTERED)
 
@@ -205,7 +208,9 @@ class Rollout(Base):
     attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
     seq: Mapped[int] = mapped_column(Integer, primary_key=True)
     size: Mapped[int] = mapped_column(Integer, doc="Bytes of `content`.")
-    content: Mapped[bytes] = mapped_column(LargeBinary, doc="zstd of the JSON pair [prompt, response].")
+    content: Mapped[bytes] = mapped_column(
+        LargeBinary, doc="zstd of the JSON [prompt, response], with [[author, tokens, text], ...] of several turns."
+    )
 
     # Half of SQLite's pages stay in the table's interior if such long rows are clustered.
     __table_args__ = (Index(None, "run_id", "step", "size"),)

@@ -5,7 +5,7 @@ one part (`12+34`, `"the sum of"`) must follow each other. `triang*` finds all w
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,24 @@ def parse(query: str) -> tuple[Part, ...]:
     """A query's parts; none if it has no word at all."""
     found = (Part(tuple(_words(part)), part.endswith("*")) for part in _PART.findall(query))
     return tuple(part for part in found if part.words)
+
+
+def matcher(query: Sequence[Part]) -> Callable[[str], bool]:
+    """Whether a text that no index knows matches; of one without an end, all of it is looked at."""
+    patterns = [re.compile(_pattern(part)) for part in query]
+    words = {word for part in query for word in part.words}
+
+    def test(content: str) -> bool:
+        lowered = content.lower()
+        # Patterns are slow, and most texts lack a word.
+        return all(word in lowered for word in words) and all(pattern.search(lowered) for pattern in patterns)
+
+    return test
+
+
+def _pattern(part: Part) -> str:
+    end = "" if part.prefix else r"(?![^\W_])"
+    return r"(?<![^\W_])" + r"[\W_]+".join(map(re.escape, part.words)) + end
 
 
 def ids(dialect: str, query: Sequence[Part]) -> Select[*tuple[Any, ...]]:

@@ -3,11 +3,30 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import zstandard
 
 _LEVEL = 3
+
+Author = Literal["model", "environment"]
+"""Who wrote a part of a session: the environment are tools, and users of several turns."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one author wrote without a break; a session of several turns consists of these, in order.
+
+    Attributes:
+        author: Who wrote it. Only what the model wrote is trained on.
+        tokens: How many there are of it.
+        text: Without special tokens.
+    """
+
+    author: Author
+    tokens: int
+    text: str
 
 
 def clean(text: str) -> str:
@@ -45,16 +64,18 @@ def dump_json(value: Any) -> str:
         return json.dumps(_finite(value), allow_nan=False)
 
 
-def pack_rollout(prompt: str | None, response: str | None) -> bytes:
-    """A trajectory's text, compressed."""
-    texts = [None if text is None else clean(text) for text in (prompt, response)]
+def pack_rollout(prompt: str | None, response: str | None, parts: Sequence[Part] = ()) -> bytes:
+    """A trajectory's text, compressed; with the parts of its response, where that has several."""
+    texts: list[Any] = [None if text is None else clean(text) for text in (prompt, response)]
+    if parts:
+        texts.append([[part.author, part.tokens, clean(part.text)] for part in parts])
     return zstandard.compress(json.dumps(texts).encode(), _LEVEL)
 
 
-def unpack_rollout(content: bytes) -> tuple[str | None, str | None]:
-    """Prompt and response of a trajectory."""
-    prompt, response = json.loads(zstandard.decompress(content))
-    return prompt, response
+def unpack_rollout(content: bytes) -> tuple[str | None, str | None, tuple[Part, ...]]:
+    """Prompt, response and parts of a trajectory; no parts where the response is one of the model's messages."""
+    prompt, response, *parts = json.loads(zstandard.decompress(content))
+    return prompt, response, tuple(Part(*part) for part in (parts[0] if parts else ()))
 
 
 def _finite(value: Any) -> Any:

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import transfer_queue as tq
 from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
 
@@ -32,7 +31,9 @@ from verl_spo.store.runs.status import Status
 from verl_spo.training import launcher, provenance, verl_options
 from verl_spo.training.checkpoint import Checkpoint
 from verl_spo.training.prompts.pool import PromptPool
-from verl_spo.training.trajectories import real_rows, uid_of
+from verl_spo.training.sessions import Session, SessionReader
+
+_UNKNOWN = Session()
 
 
 class Recorder:
@@ -57,7 +58,7 @@ class Recorder:
         self._init_estimates = init_estimates
         self._difficulty = difficulty
         self._folders = folders
-        self._texts: dict[str, tuple[str, str]] = {}
+        self._sessions: dict[str, Session] = {}
 
     @classmethod
     def open(
@@ -122,23 +123,11 @@ class Recorder:
         slots = slots[estimates.responses[slots] > 0]
         self._writer.add_init_scores(InitScores(slots, estimates.responses[slots], estimates.reward_sum[slots]))
 
-    def keep_rollouts(self, batch: KVBatchMeta, completion: Completion, tokenizer: Any) -> None:
-        """Keep the text of the share of trajectories that `spo.store.rollout_fraction` asks for."""
+    def keep_rollouts(self, batch: KVBatchMeta, completion: Completion, reader: SessionReader) -> None:
+        """Keep how each session went, and the text of the share that `spo.store.rollout_fraction` asks for."""
         share = self._config.store.rollout_fraction if self._config.store.rollout_budget_mb else 0.0
         chosen = {uid for uid in completion.uids if int(uid[:8], 16) < share * 2**32}
-        # A session's last output carries the whole exchange; later keys replace earlier ones.
-        keys = {uid_of(batch.keys[row]): batch.keys[row] for row in real_rows(batch)}
-        keys = {uid: key for uid, key in keys.items() if uid in chosen}
-        if not keys:
-            return
-        data = tq.kv_batch_get(
-            keys=list(keys.values()), partition_id=batch.partition_id, select_fields=["prompts", "responses"]
-        )
-        prompts = tokenizer.batch_decode([row.tolist() for row in data["prompts"].unbind()])
-        responses = tokenizer.batch_decode(
-            [row.tolist() for row in data["responses"].unbind()], skip_special_tokens=True
-        )
-        self._texts.update(zip(keys, zip(prompts, responses, strict=True), strict=True))
+        self._sessions.update(reader.read(batch, chosen))
 
     def submit(self, step: int, spo: SPO, completion: Completion, failed: int, metrics: dict[str, float]) -> None:
         """Hand over a step's evidence, and how many requests brought none; returns at once unless the queue is full."""
@@ -154,8 +143,8 @@ class Recorder:
         metrics: dict[str, float],
     ) -> None:
         tracker = spo.tracker
-        texts = [self._texts.get(uid, (None, None)) for uid in completion.uids]
-        self._texts.clear()
+        sessions = [self._sessions.get(uid, _UNKNOWN) for uid in completion.uids]
+        self._sessions.clear()
         observations = Observations(
             slot=completion.slots,
             policy_version=completion.versions,
@@ -168,8 +157,12 @@ class Recorder:
             beta=tracker.beta[completion.slots],
             response_length=completion.lengths,
             uid=completion.uids,
-            prompt_text=[prompt for prompt, _ in texts],
-            response_text=[response for _, response in texts],
+            prompt_text=[session.prompt for session in sessions],
+            response_text=[session.response for session in sessions],
+            parts=[session.parts or None for session in sessions],
+            finish=[session.finish for session in sessions],
+            seconds=np.array([session.seconds for session in sessions]),
+            turns=np.array([session.turns for session in sessions], dtype=np.int64),
         )
         moves = self._difficulty.update(changed, tracker.value(changed), tracker.visits[changed])
         summary = {

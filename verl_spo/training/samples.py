@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 import transfer_queue as tq
 from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
@@ -15,6 +14,7 @@ from verl_spo.errors import EvaluationError
 from verl_spo.store.records import Finish, Samples
 from verl_spo.training.agent_loop_names import SEEDED
 from verl_spo.training.seeding import FIELD, seed_of
+from verl_spo.training.sessions import SessionReader, rows_of
 from verl_spo.training.trajectories import last_outputs, session_of
 
 _MOST_FAILED = 16
@@ -62,7 +62,7 @@ class AnswerReader:
         """
         self._tokenizer = tokenizer
         self._scale = scale
-        self._longest = config.data.max_response_length
+        self._sessions = SessionReader(config, tokenizer)
         self._seeded = config.actor_rollout_ref.rollout.agent.default_agent_loop == SEEDED
 
     def read(self, batch: KVBatchMeta) -> list[Answer]:
@@ -72,7 +72,7 @@ class AnswerReader:
             return []
         tags = dict(zip(batch.keys, batch.tags, strict=True))
         data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=list(_FIELDS))
-        columns = [_rows(data.pop(name)) for name in _FIELDS]
+        columns = [rows_of(data.pop(name)) for name in _FIELDS]
         return [
             self._answer(key, tags[key], dict(zip(_FIELDS, row, strict=True)))
             for key, row in zip(keys, zip(*columns, strict=True), strict=True)
@@ -81,7 +81,6 @@ class AnswerReader:
     def _answer(self, key: str, tag: Mapping[str, Any], row: Mapping[str, Any]) -> Answer:
         session = session_of(key)
         tokens, said = row["responses"].tolist(), (row["extra_fields"] or {}).get("reward_extra_info") or {}
-        cut = len(tokens) >= self._longest and tokens[-1] != self._tokenizer.eos_token_id
         return Answer(
             label=row[FIELD],
             session=session,
@@ -89,7 +88,7 @@ class AnswerReader:
             seed=seed_of(row[FIELD], session) if self._seeded else -1,
             policy_version=int(tag["min_global_steps"]),
             reward=self._reward(said.get("acc"), float(row["rm_scores"].sum())),
-            finish=Finish.LENGTH if cut else Finish.STOP,
+            finish=self._sessions.finish(len(tokens), tokens[-1]),
             found="" if said.get("pred") is None else str(said["pred"]),
             prompt=self._tokenizer.decode(row["prompts"].tolist()),
             response=self._tokenizer.decode(tokens, skip_special_tokens=True),
@@ -139,7 +138,3 @@ def samples_of(answers: Mapping[tuple[int, int], Answer | None]) -> Samples:
         prompt_text=each("prompt", None),
         response_text=each("response", None),
     )
-
-
-def _rows(column: Any) -> list[Any]:
-    return list(column.unbind()) if isinstance(column, torch.Tensor) else list(column.tolist())

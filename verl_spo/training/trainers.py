@@ -48,6 +48,7 @@ from verl_spo.training.prompts.pool import PromptPool
 from verl_spo.training.recorder import Recorder
 from verl_spo.training.rescoring import Rescoring
 from verl_spo.training.samples import AnswerReader
+from verl_spo.training.sessions import SessionReader
 from verl_spo.training.trajectories import outcomes_of, real_rows, uid_of
 from verl_spo.training.validation import Validation
 from verl_spo.training.weight_sync import within
@@ -86,6 +87,7 @@ class SPOTrainer(PPOTrainer):  # type: ignore[misc]
         problems = Labelled(self.val_dataset, self.config.data)
         self.val_dataloader: Any = relabel(self.val_dataloader, problems)
         reader = AnswerReader(self.config, self.tokenizer, RewardScale.of(self.options))
+        self.sessions = SessionReader(self.config, self.tokenizer)
         self.validation = Validation(self.config, problems, reader)
         self.pool = PromptPool(*pool_source(self.train_dataset, self.config.data, self.options.identity_fields))
         preflight.check_pool_size(len(self.pool), self.config)
@@ -203,7 +205,7 @@ class SPOTrainer(PPOTrainer):  # type: ignore[misc]
 
         with estimator.computing(complete):
             advanced = super()._compute_advantage(batch, metrics)
-        self.recorder.keep_rollouts(batch, self._completions[-1], self.tokenizer)
+        self.recorder.keep_rollouts(batch, self._completions[-1], self.sessions)
         return advanced
 
     def step(self, metrics: dict[str, Any], timing_raw: dict[str, float]) -> KVBatchMeta:

@@ -131,6 +131,28 @@ def test_the_fifth_revision_makes_room_for_samples_and_leaves_all_else(empty_url
         assert connection.execute(text("SELECT count(*) FROM samples")).scalar_one() == 0
 
 
+def test_the_sixth_revision_adds_how_sessions_went_and_keeps_the_observations(empty_url: str) -> None:
+    migrate(empty_url)
+    trained(empty_url, steps=3, texts=True)
+    history = "SELECT run, step, seq, reward, uid FROM observation_history ORDER BY step, seq"
+    sessions = "SELECT finish, seconds, turns FROM observation_history"
+    with connect(empty_url) as connection:
+        before = connection.execute(text(history)).all()
+        assert any(row.turns for row in connection.execute(text(sessions)))
+        connection.rollback()
+        schema_version.downgrade(connection, "0005")
+        assert connection.execute(text(history)).all() == before
+        assert not {"finish", "seconds", "turns"} & {
+            column["name"] for column in inspect(connection).get_columns("observation_history")
+        }
+        connection.rollback()
+        schema_version.upgrade(connection)
+        assert connection.execute(text(history)).all() == before
+        assert set(connection.execute(text(sessions))) == {(None, None, None)}
+    with open_reader(empty_url) as reader:
+        assert queries.prompt_history(reader, 1, 1)[:1] == queries.prompt_history(reader, 1, 1, limit=1)
+
+
 def test_upgrading_what_is_up_to_date_changes_nothing(database_url: str) -> None:
     trained(database_url, steps=2)
     migrate(database_url)

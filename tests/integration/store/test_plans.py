@@ -10,7 +10,7 @@ from sqlalchemy import Connection, event
 
 from tests.support.stores import BATCH, Training, evaluated, start
 from verl_spo.store import Reader, open_reader, queries
-from verl_spo.store.queries import SORTS, Cursor, Movement, PromptFilter
+from verl_spo.store.queries import SORTS, Cursor, Movement, PromptFilter, RolloutFilter
 from verl_spo.store.records import InitScores
 from verl_spo.store.runs.status import Status
 
@@ -41,7 +41,12 @@ QUERIES = {
     "data_sources": lambda reader: queries.data_sources(reader),
     "prompt_history": lambda reader: queries.prompt_history(reader, 1, 1, before_step=5),
     "prompt_rollouts": lambda reader: queries.prompt_rollouts(reader, 1, 1),
-    "recent_rollouts": lambda reader: queries.recent_rollouts(reader, 1, before_step=5),
+    "rollouts": lambda reader: queries.rollouts(reader, 1, after=(5, 1, 3)),
+    "rollouts where": lambda reader: queries.rollouts(
+        reader, 1, RolloutFilter((2, 4), (0.5, None), (1, None), "stop", "arithmetic", "answer")
+    ),
+    "rollout": lambda reader: queries.rollout(reader, 1, 1, 1, 1),
+    "reward_histogram": lambda reader: queries.reward_histogram(reader, 1, (2, 5)),
     "step_summaries": lambda reader: queries.step_summaries(reader, 1, after_step=1),
     "progress": lambda reader: queries.progress(reader, 1, after_step=1),
     "rewards_at": lambda reader: queries.rewards_at(reader, 1, [1, 3]),

@@ -4,21 +4,25 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterator
+from importlib import import_module
 
 import numpy as np
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from tests.support.stores import BATCH, POOL, Training, info, pool, start, trained, writing
+from tests.support.stores import BATCH, POOL, Training, info, pool, session, start, trained, writing
 from verl_spo.config import StoreConfig
 from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, open_writer, queries
 from verl_spo.store.database.connections import open_engine
-from verl_spo.store.queries import SORTS, Cursor, PromptFilter, PromptRow
+from verl_spo.store.queries import SORTS, Cursor, PromptFilter, PromptRow, RolloutFilter, RolloutRow
 from verl_spo.store.records import PromptRecord, TrackerRows
 from verl_spo.store.runs import owners
 from verl_spo.store.runs.status import Status
 from verl_spo.store.schema import Base
+
+ROLLOUTS = import_module("verl_spo.store.queries.rollouts")
+"""The module: in its package, the query has its name."""
 
 
 @pytest.fixture
@@ -305,9 +309,102 @@ def test_texts_are_found_by_prompt_and_by_run(reader: Reader) -> None:
     for row in queries.prompt_rollouts(reader, 1, prompt_id):
         assert row.prompt == f"prompt {prompt_id - 1}"
         assert row.response == f"answer {prompt_id - 1} at {row.observation.step}"
-    latest = queries.recent_rollouts(reader, 1, limit=BATCH + 1)
+    latest = queries.rollouts(reader, 1, limit=BATCH + 1).rows
     assert [row.observation.step for row in latest] == [10] * BATCH + [9]
-    assert queries.recent_rollouts(reader, 1, before_step=5, limit=1)[0].observation.step == 4
+    assert queries.rollouts(reader, 1, after=(5, 0, 0), limit=1).rows[0].observation.step == 4
+
+
+def test_a_rollout_tells_how_its_session_went(reader: Reader) -> None:
+    for row in queries.rollouts(reader, 1, limit=10 * BATCH).rows:
+        seen, slot = row.observation, row.observation.prompt_id - 1
+        assert row.data_source == pool()[slot].data_source
+        assert row.parts == tuple(session(slot, seen.step) or ())
+        known = (("stop", "length")[slot % 3 - 1], slot / 8, 1 + slot % 2)
+        assert (seen.finish, seen.seconds, seen.turns) == (known if slot % 3 else (None, None, None))
+        assert queries.rollout(reader, 1, *seen.key) == row
+        assert seen in queries.prompt_history(reader, 1, seen.prompt_id)
+
+
+@pytest.mark.parametrize("key", [(11, 1, 0), (1, 2, 0), (1, 1, BATCH)])
+def test_a_rollout_that_is_not_there_is_none(reader: Reader, key: tuple[int, int, int]) -> None:
+    assert queries.rollout(reader, 1, *key) is None
+
+
+ROLLOUT_FILTERS = [
+    RolloutFilter(),
+    RolloutFilter(steps=(3, 5)),
+    RolloutFilter(steps=(None, 2)),
+    RolloutFilter(reward=(0.5, None)),
+    RolloutFilter(length=(20, 60)),
+    RolloutFilter(finish="length"),
+    RolloutFilter(source="algebra"),
+    RolloutFilter(words="answer 7"),
+    RolloutFilter(words='"at 1"* PROMPT'),
+    RolloutFilter(words="nowhere"),
+    RolloutFilter((2, 9), (0.0, 0.5), (1, 80), "stop", "arithmetic", "answer"),
+]
+
+
+@pytest.mark.parametrize("chunk", [3, 500])
+@pytest.mark.parametrize("where", ROLLOUT_FILTERS, ids=str)
+def test_filters_leave_the_right_rollouts_page_by_page(
+    reader: Reader, where: RolloutFilter, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ROLLOUTS, "_CHUNK", chunk)
+    everything = queries.rollouts(reader, 1, limit=10 * BATCH).rows
+    found, page = [], queries.rollouts(reader, 1, where, limit=4, most=7)
+    while page.next is not None:
+        assert len(page.rows) <= 4
+        assert page.looked_at <= 7
+        found += page.rows
+        page = queries.rollouts(reader, 1, where, page.next, limit=4, most=7)
+    assert found + list(page.rows) == [row for row in everything if _leaves(where, row)]
+    assert len(everything) == 10 * BATCH
+
+
+def _leaves(where: RolloutFilter, row: RolloutRow) -> bool:
+    seen = row.observation
+    ranges = ((where.steps, seen.step), (where.reward, seen.reward), (where.length, seen.response_length))
+    within = all((low is None or low <= value) and (high is None or value <= high) for (low, high), value in ranges)
+    exact = where.finish in (None, seen.finish) and where.source in (None, row.data_source)
+    words = {"": True, "nowhere": False, "answer": True}
+    found = words.get(where.words)
+    if where.words == "answer 7":
+        found = re.search(r"\b7\b", f"{row.prompt} {row.response}") is not None
+    if where.words.endswith("PROMPT"):
+        found = seen.step in (1, 10)
+    return within and exact and bool(found)
+
+
+def test_a_rare_filter_does_not_read_the_history(reader: Reader) -> None:
+    page = queries.rollouts(reader, 1, RolloutFilter(words="nowhere"), most=BATCH + 1)
+    assert (page.rows, page.looked_at, page.until_step) == ((), BATCH + 1, 9)
+    assert page.next is not None
+
+
+def test_superseded_rollouts_are_left_out_but_can_be_opened(
+    database_url: str, reader: Reader, training: Training
+) -> None:
+    training.step = 7
+    with writing(database_url, training, resume_step=7) as writer:
+        writer.submit(training.advance(texts=True))
+    rows = queries.rollouts(reader, 1, limit=BATCH + 1).rows
+    assert [(row.observation.step, row.observation.attempt) for row in rows] == [(8, 2)] * BATCH + [(7, 1)]
+    former = queries.rollout(reader, 1, 10, 1, 0)
+    assert former is not None
+    assert former.observation.superseded
+    assert queries.reward_histogram(reader, 1).counts.sum() == 8 * BATCH
+
+
+def test_rewards_are_counted_in_bins(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewards = [row.observation.reward for row in queries.rollouts(reader, 1, RolloutFilter((2, 5)), limit=100).rows]
+    found = queries.reward_histogram(reader, 1, (2, 5), bins=4)
+    assert found.counts.tolist() == [rewards.count(0.0), 0, 0, rewards.count(1.0)]
+    assert (found.since_step, found.complete) == (2, True)
+    monkeypatch.setattr(ROLLOUTS, "_OBSERVATIONS", BATCH + 1)
+    found = queries.reward_histogram(reader, 1, (2, 5), bins=4)
+    assert (found.counts.sum(), found.since_step, found.complete) == (BATCH + 1, 4, False)
+    assert queries.reward_histogram(reader, 1, (50, None)).since_step is None
 
 
 def test_histograms_come_by_step(reader: Reader) -> None:
@@ -361,5 +458,5 @@ def test_hostile_names_are_only_names(database_url: str, name: str) -> None:
             queries.prompts(reader, 1, where=where)
             queries.count_prompts(reader, 1, where)
         assert len(queries.prompts(reader, 1, where=PromptFilter(source=name)).rows) == POOL
-        assert len(queries.recent_rollouts(reader, 1)) == BATCH
+        assert len(queries.rollouts(reader, 1).rows) == BATCH
         assert queries.runs(reader, search=name, tag=name) == []

@@ -1,5 +1,6 @@
 """Runs as files and back: nothing is lost, whatever the format and the databases."""
 
+import dataclasses
 import json
 import math
 import tracemalloc
@@ -32,7 +33,7 @@ from verl_spo.store.schema import (
     TrackerState,
     table_of,
 )
-from verl_spo.store.transfer import FORMATS, export_run, formats, import_run, import_scores, manifest
+from verl_spo.store.transfer import FORMATS, export_run, formats, import_run, import_scores, layout, manifest
 from verl_spo.store.transfer.scores import read_scores
 
 
@@ -159,14 +160,45 @@ def test_a_run_that_is_being_imported_is_not_started(
     trained(database_url, steps=2, run=info("copy"))
 
 
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_an_export_of_before_sessions_were_kept_is_imported(rich_url: str, file_format: str, tmp_path: Path) -> None:
+    former = {part: dataclasses.replace(part, columns=part.columns_in(4)) for part in layout.PARTS}
+    folder = tmp_path / "run"
+    with open_reader(rich_url) as reader:
+        export_run(reader, "demo/spo", folder, file_format)
+    document = json.loads((folder / manifest.NAME).read_text())
+    for part, old in former.items():
+        path = folder / f"{part.name}.{file_format}"
+        rows = [row for chunk in formats.reading(path, part.columns) for row in chunk]
+        with formats.writing(path, old.columns) as write:
+            write([[row[name] for name in old.columns] for row in rows])
+        document["files"][part.name]["digest"] = manifest._digest(path)
+    (folder / manifest.NAME).write_text(json.dumps({**document, "version": 4}))
+    engine = open_engine(rich_url)
+    import_run(engine, folder, "copy")
+    copied, original = contents(engine, "copy"), contents(engine, "demo/spo")
+    for row in original["observations"]:
+        row.update(finish=None, seconds=None, turns=None)
+    assert copied["observations"] == sorted(original["observations"], key=repr)
+    with open_reader(rich_url) as reader:
+        texts = [(row.response, row.parts) for row in queries.rollouts(reader, 3).rows]
+        assert texts == [(row.response, ()) for row in queries.rollouts(reader, 2).rows]
+
+
 ODD_TEXTS = ["", " ", "\r", "a\rb", "a\r\nb\n", '"', '""', "'", ",", 'a,"b"\r', "null", "\t", "\u2028", "☃"]
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_any_text_comes_back(file_format: str, tmp_path: Path) -> None:
     path = tmp_path / f"texts.{file_format}"
-    columns: formats.Columns = {"text": "text", "optional": "optional text", "number": "float"}
-    rows = [(text, text, None) for text in ODD_TEXTS] + [("", None, 0.5)]
+    columns: formats.Columns = {
+        "text": "text",
+        "optional": "optional text",
+        "number": "float",
+        "count": "optional int",
+        "parts": "json",
+    }
+    rows = [(text, text, None, None, [text]) for text in ODD_TEXTS] + [("", None, 0.5, 3, None)]
     with formats.writing(path, columns) as write:
         write(rows)
     found = [tuple(row.values()) for chunk in formats.reading(path, columns) for row in chunk]

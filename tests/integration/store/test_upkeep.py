@@ -86,8 +86,8 @@ def test_texts_of_old_steps_can_go(engine: Engine, database_url: str) -> None:
         before = queries.run(reader, "other").run.rollout_bytes
         upkeep.prune(engine, policy)
         assert queries.run(reader, "other").run.rollout_bytes == before - said.rollout_bytes
-        assert {row.observation.step for row in queries.recent_rollouts(reader, 2, limit=100)} == {3}
-        assert len(queries.recent_rollouts(reader, 1, limit=100)) == 4 * BATCH
+        assert {row.observation.step for row in queries.rollouts(reader, 2, limit=100).rows} == {3}
+        assert len(queries.rollouts(reader, 1, limit=100).rows) == 4 * BATCH
 
 
 def test_vacuuming_gives_space_back(sqlite_url: str) -> None:

@@ -297,7 +297,7 @@ def test_texts_keep_to_their_budget_and_the_oldest_go_first(database_url: str) -
             writer.submit(record)
     with open_reader(database_url) as reader:
         run = queries.run(reader, "demo/spo").run
-        kept = {row.observation.step for row in queries.recent_rollouts(reader, run.id, limit=1000)}
+        kept = {row.observation.step for row in queries.rollouts(reader, run.id, limit=1000).rows}
         assert 0 < run.rollout_bytes <= 2**20
         assert kept == set(range(min(kept), 9))
         assert len(kept) < 8
@@ -306,7 +306,7 @@ def test_texts_keep_to_their_budget_and_the_oldest_go_first(database_url: str) -
 def test_no_text_is_kept_without_a_budget(database_url: str) -> None:
     trained(database_url, steps=2, texts=True, rollout_budget_mb=0)
     with open_reader(database_url) as reader:
-        assert queries.recent_rollouts(reader, 1) == []
+        assert queries.rollouts(reader, 1).rows == ()
 
 
 def test_only_some_texts_need_be_kept(database_url: str) -> None:
@@ -317,7 +317,7 @@ def test_only_some_texts_need_be_kept(database_url: str) -> None:
         record.observations.response_text[2:] = [None] * (BATCH - 2)
         writer.submit(record)
     with open_reader(database_url) as reader:
-        kept = [(row.prompt, row.response) for row in queries.recent_rollouts(reader, 1)]
+        kept = [(row.prompt, row.response) for row in queries.rollouts(reader, 1).rows]
     first, second = record.observations.slot[:2]
     assert kept == [(None, f"answer {second} at 1"), (f"prompt {first}", f"answer {first} at 1")]
 

@@ -9,6 +9,7 @@ import pytest
 from tests.support import calculator
 from verl_spo.demo.tokenizer import build_tokenizer
 from verl_spo.store import open_reader, queries
+from verl_spo.store.records import Finish
 
 pytestmark = pytest.mark.verl
 
@@ -42,7 +43,7 @@ def test_a_session_counts_once_and_by_what_the_model_wrote(mode: str, run_dir: P
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
         run_id = queries.run(reader, "arithmetic/turns").run.id
         visits = queries.tracker(reader, run_id).visits
-        rows = queries.recent_rollouts(reader, run_id, limit=STEPS * BATCH)
+        rows = queries.rollouts(reader, run_id, limit=STEPS * BATCH).rows
     assert len(rows) == len({row.observation.uid for row in rows}) == visits.sum() == STEPS * BATCH
     tokenizer = build_tokenizer()
     sessions = [(row.observation.response_length, written(row.response or "")) for row in rows]
@@ -51,3 +52,15 @@ def test_a_session_counts_once_and_by_what_the_model_wrote(mode: str, run_dir: P
         # One more token ends a turn, unless the limit did. The model may write "assistant", which is one token.
         tokens = sum(len(tokenizer.encode(turn, add_special_tokens=False)) + 1 for turn in turns)
         assert length in {tokens, tokens - 1}, turns
+    for row, (_, turns) in zip(rows, sessions, strict=True):
+        seen = row.observation
+        assert seen.turns == len(turns)
+        assert (seen.seconds or 0) > 0
+        assert seen.finish in (Finish.STOP, Finish.LENGTH)
+        if len(turns) > 1:
+            authors = [part.author for part in row.parts]
+            assert authors[::2] == ["model"] * len(turns)
+            assert authors[1::2] == ["environment"] * (len(authors) // 2)
+            assert sum(part.tokens for part in row.parts if part.author == "model") == seen.response_length
+        else:
+            assert row.parts == ()

@@ -143,7 +143,7 @@ def test_weights_stay_in_sync_and_metrics_reach_the_store(validated: Path) -> No
     with open_reader(f"sqlite:///{validated}/verl_spo.db") as reader:
         run = queries.run(reader, "arithmetic/validated").run
         series = {each.name: each for each in queries.metric_series(reader, [run.id], names).series}
-        rollouts = queries.recent_rollouts(reader, run.id)
+        rollouts = queries.rollouts(reader, run.id, limit=20).rows
     assert run.status == "finished"
     assert series["training/rollout_probs_diff_max"].values.max() < 1e-4
     assert series["val-core/arithmetic/acc/mean@2"].steps.tolist() == [0, 1, 2]
@@ -154,6 +154,9 @@ def test_weights_stay_in_sync_and_metrics_reach_the_store(validated: Path) -> No
     assert series["actor/grad_norm"].steps.tolist() == [1, 2]
     assert len(rollouts) == 20
     assert all(rollout.response is not None for rollout in rollouts)
+    assert {rollout.observation.turns for rollout in rollouts} == {1}
+    assert all(rollout.observation.finish in ("stop", "length") for rollout in rollouts)
+    assert all((rollout.observation.seconds or 0) > 0 for rollout in rollouts)
 
 
 def test_initial_values_come_from_rollouts_or_an_earlier_run(run_dir: Path, train: Callable[..., int]) -> None:

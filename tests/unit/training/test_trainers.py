@@ -134,7 +134,7 @@ def test_requests_that_verl_replaces_within_a_step_count_as_failed(queue: dict[s
 def test_a_session_without_a_generated_token_counts_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = SimpleNamespace(keep_rollouts=lambda *_: None)
     spo = make_spo(retention="constant")
-    given = {"recorder": recorder, "global_steps": 1, "policy_change": None, "tokenizer": None, "_completions": []}
+    given = {"recorder": recorder, "global_steps": 1, "policy_change": None, "sessions": None, "_completions": []}
     trainer = make_trainer(SPOTrainerSync, spo=spo, **given)
     outcomes = Outcomes(spo.dispatch(3).uids, np.ones(3), np.array([4, 0, 2]), np.zeros(3), None, None)
     monkeypatch.setattr(trainers, "outcomes_of", lambda *_: outcomes)
@@ -180,7 +180,7 @@ def test_advantages_come_from_what_verl_hands_to_the_estimator(monkeypatch: pyte
         SPOTrainerSync,
         spo=make_spo(retention="constant"),
         recorder=SimpleNamespace(keep_rollouts=lambda batch, completion, _: kept.append(completion)),
-        tokenizer=None,
+        sessions=None,
         policy_change=None,
         global_steps=1,
         _completions=[],

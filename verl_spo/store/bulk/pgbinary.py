@@ -20,7 +20,7 @@ Bytes = NDArray[np.uint8]
 
 
 def pack(types: Sequence[TypeEngine[Any]], columns: Sequence[NDArray[Any] | Sequence[Any]]) -> bytes:
-    """Rows in the binary format; NaN is NULL.
+    """Rows in the binary format; NaN is NULL, also in a column of integers, and so is None for a text.
 
     A field is laid out as wide as its column's widest, and what a row does not use is cut out at the end: not for
     columns in which a few fields are far longer than the others.
@@ -39,13 +39,15 @@ def pack(types: Sequence[TypeEngine[Any]], columns: Sequence[NDArray[Any] | Sequ
 
 def _field(kind: TypeEngine[Any], column: NDArray[Any] | Sequence[Any]) -> tuple[NDArray[np.int64], Bytes]:
     if number := _number(kind):
-        values = np.asarray(column, dtype=number)
-        field = _bytes(values)
-        return np.where(np.isnan(values), _NULL, field.shape[1]), field
+        given = np.asarray(column)
+        empty = np.isnan(given)
+        field = _bytes(np.where(empty, 0, given).astype(number))
+        return np.where(empty, _NULL, field.shape[1]), field
     if not isinstance(kind, String | LargeBinary):
         raise TypeError(f"{kind!r}: cannot be packed")
-    items = [item.encode() if isinstance(item, str) else bytes(item) for item in column]
+    items = [item.encode() if isinstance(item, str) else bytes(item or b"") for item in column]
     sizes = np.fromiter(map(len, items), dtype=np.int64, count=len(items))
+    sizes[[item is None for item in column]] = _NULL
     return sizes, _bytes(np.array(items, dtype=f"S{max(1, int(sizes.max(initial=0)))}"))
 
 

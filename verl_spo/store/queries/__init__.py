@@ -12,13 +12,24 @@ from verl_spo.store.queries.evaluations import (
     evaluation_scores,
     evaluations,
 )
-from verl_spo.store.queries.history import ObservationRow, RolloutRow, prompt_history, prompt_rollouts, recent_rollouts
+from verl_spo.store.queries.history import ObservationRow, prompt_history
 from verl_spo.store.queries.metrics import Cursor, MetricPage, MetricSeries, metric_names, metric_series
 from verl_spo.store.queries.outcomes import Calibration, Draws, Outcomes, calibration, draws, outcomes
 from verl_spo.store.queries.overview import SketchPoint, best_values, sketches, total_steps
 from verl_spo.store.queries.pool import PoolColumn, pool_histogram
 from verl_spo.store.queries.prompt_plan import SORTS, PromptFilter
 from verl_spo.store.queries.prompts import PromptPage, PromptRow, count_prompts, data_sources, prompt, prompts
+from verl_spo.store.queries.rollouts import (
+    RewardHistogram,
+    RolloutFilter,
+    RolloutKey,
+    RolloutPage,
+    RolloutRow,
+    prompt_rollouts,
+    reward_histogram,
+    rollout,
+    rollouts,
+)
 from verl_spo.store.queries.runs import AttemptRow, RunDetail, RunRow, find_run, run, runs
 from verl_spo.store.queries.selection import SelectedPrompt, selected_prompts
 from verl_spo.store.queries.sizes import DatabaseSize, TableEstimate, database_size
@@ -46,6 +57,10 @@ __all__ = [
     "PromptFilter",
     "PromptPage",
     "PromptRow",
+    "RewardHistogram",
+    "RolloutFilter",
+    "RolloutKey",
+    "RolloutPage",
     "RolloutRow",
     "RunDetail",
     "RunRow",
@@ -79,8 +94,10 @@ __all__ = [
     "prompt_history",
     "prompt_rollouts",
     "prompts",
-    "recent_rollouts",
+    "reward_histogram",
     "rewards_at",
+    "rollout",
+    "rollouts",
     "run",
     "runs",
     "selected_prompts",

@@ -232,7 +232,7 @@ _OF_SAMPLE = ("place", "sample", "finish", "length", "seed", "policy_version")
 
 
 def _sample(row: Any, verdicts: Mapping[tuple[int, int], Mapping[str, VerdictRow]]) -> SampleRow:
-    prompt, response = (None, None) if row.content is None else unpack_rollout(row.content)
+    prompt, response = (None, None) if row.content is None else unpack_rollout(row.content)[:2]
     values = {name: getattr(row, name) for name in _OF_SAMPLE}
     return SampleRow(**values, prompt=prompt, response=response, verdicts=verdicts.get((row.place, row.sample), {}))
 

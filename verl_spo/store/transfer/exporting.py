@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -58,4 +59,8 @@ def _write(connection: Connection, run_id: int, part: Part, folder: Path, file_f
 
 
 def _row(part: Part, row: Sequence[Any]) -> Sequence[Any]:
-    return (*row[:-1], *unpack_rollout(row[-1])) if part in PACKED else row
+    if part not in PACKED:
+        return row
+    prompt, response, parts = unpack_rollout(row[-1])
+    texts = {"prompt": prompt, "response": response, "parts": [astuple(each) for each in parts] or None}
+    return (*row[:-1], *(texts[name] for name in part.columns if name in texts))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-Kind = Literal["int", "float", "text", "optional text", "digest", "json"]
+Kind = Literal["int", "optional int", "float", "text", "optional text", "digest", "json"]
 Columns = Mapping[str, Kind]
 Write = Callable[[Sequence[Sequence[Any]]], object]
 
@@ -23,6 +23,7 @@ CHUNK = 10_000
 
 _ARROW = {
     "int": pa.int64(),
+    "optional int": pa.int64(),
     "float": pa.float64(),
     "text": pa.string(),
     "optional text": pa.string(),
@@ -34,7 +35,7 @@ _ARROW = {
 def writing(path: Path, columns: Columns) -> AbstractContextManager[Write]:
     """Make a file of the format that its suffix names; gives a function that appends rows of values.
 
-    Only `float` and `optional text` columns may hold None.
+    Only `float`, `json` and optional columns may hold None.
     """
     return {".parquet": _write_parquet, ".csv": _write_csv, ".jsonl": _write_jsonl}[path.suffix](path, columns)
 
@@ -119,6 +120,8 @@ def _from_field(field: str, kind: Kind) -> Any:
         return json.loads(field)
     if kind == "float":
         return float(field) if field else None
+    if kind == "optional int":
+        return int(field) if field else None
     if kind == "digest":
         return bytes.fromhex(field)
     return int(field) if kind == "int" else field

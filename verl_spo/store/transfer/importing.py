@@ -34,6 +34,7 @@ from verl_spo.store.schema import (
     Verdict,
     table_of,
 )
+from verl_spo.store.text import Part as TextPart
 from verl_spo.store.text import clean, pack_rollout
 from verl_spo.store.transfer import formats, layout, manifest
 from verl_spo.store.transfer.layout import Part
@@ -96,6 +97,7 @@ class _Loader:
         self._engine = engine
         self._folder = folder
         self._suffix = document["format"]
+        self._version = document["version"]
         self._run = document["run"]
         self._files = document["files"]
         self._claim = claim
@@ -149,7 +151,7 @@ class _Loader:
 
     def _read(self, part: Part) -> Iterator[Rows]:
         path, found, wanted = self._folder / f"{part.name}.{self._suffix}", 0, self._files[part.name]["rows"]
-        for rows in formats.reading(path, part.columns):
+        for rows in formats.reading(path, part.columns_in(self._version)):
             found += len(rows)
             if rows:
                 yield rows
@@ -170,7 +172,7 @@ class _Loader:
         self._insert(connection, Observation, [self._own(row) for row in rows])
 
     def _load_rollouts(self, connection: Connection, rows: Rows) -> None:
-        packed = [(row, pack_rollout(row.pop("prompt"), row.pop("response"))) for row in rows]
+        packed = [(row, _packed(row)) for row in rows]
         self._text_bytes += sum(len(content) for _, content in packed)
         self._insert(
             connection,
@@ -196,8 +198,8 @@ class _Loader:
             self._evaluations[former] = int(connection.execute(new).scalar_one())
 
     def _load_sample_texts(self, connection: Connection, rows: Rows) -> None:
-        packed = [pack_rollout(row.pop("prompt"), row.pop("response")) for row in rows]
-        texts = [{**row, "content": content} for row, content in zip(rows, packed, strict=True)]
+        packed = [(row, _packed(row)) for row in rows]
+        texts = [{**row, "content": content} for row, content in packed]
         self._load_of_evaluations(SampleText, connection, texts)
 
     def _load_of_evaluations(self, model: Any, connection: Connection, rows: Rows) -> None:
@@ -213,3 +215,9 @@ class _Loader:
     def _insert(self, connection: Connection, model: Any, rows: Rows) -> None:
         names = list(rows[0])
         bulk.insert_rows(connection, table_of(model), names, [tuple(row[name] for name in names) for row in rows])
+
+
+def _packed(row: dict[str, Any]) -> bytes:
+    """A row's texts, taken out of it."""
+    parts = [TextPart(*part) for part in row.pop("parts", None) or ()]
+    return pack_rollout(row.pop("prompt"), row.pop("response"), parts)

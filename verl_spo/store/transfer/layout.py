@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, select, union
+from sqlalchemy import Column, Select, select, union
 
 from verl_spo.store.schema import (
     Base,
@@ -36,18 +36,30 @@ class Part:
         name: Of the file, without its suffix.
         columns: Of the file, in order; `prompt_id` there is that of the `prompts` file.
         query: Reads a run's rows, with the columns in that order.
+        since_5: Columns that exports have from version 5 on.
     """
 
     name: str
     columns: Columns
     query: Callable[[int], Query]
+    since_5: Collection[str] = ()
+
+    def columns_in(self, version: int) -> Columns:
+        """The columns that the file has in an export of a version."""
+        return {name: kind for name, kind in self.columns.items() if version >= 5 or name not in self.since_5}
 
 
 _STEP: Columns = {"step": "int", "attempt": "int"}
 _KINDS: dict[type, Kind] = {int: "int", float: "float", str: "text", bytes: "digest", object: "json"}
+_OPTIONAL: dict[Kind, Kind] = {"int": "optional int", "text": "optional text"}
 
 
-def _of_run(name: str, model: type[Base], without: Collection[str] = ()) -> Part:
+def _kind(column: Column[Any]) -> Kind:
+    kind = _KINDS[column.type.python_type]
+    return _OPTIONAL.get(kind, kind) if column.nullable else kind
+
+
+def _of_run(name: str, model: type[Base], without: Collection[str] = (), since_5: Collection[str] = ()) -> Part:
     """A run's rows of a table in the order of its primary key, all columns but some."""
     table = table_of(model)
     chosen = [column for column in table.columns if column.name not in ("run_id", *without)]
@@ -55,7 +67,7 @@ def _of_run(name: str, model: type[Base], without: Collection[str] = ()) -> Part
     def query(run_id: int) -> Query:
         return select(*chosen).where(table.c.run_id == run_id).order_by(*table.primary_key)
 
-    return Part(name, {column.name: _KINDS[column.type.python_type] for column in chosen}, query)
+    return Part(name, {column.name: _kind(column) for column in chosen}, query, since_5)
 
 
 def _prompts(run_id: int) -> Query:
@@ -80,7 +92,7 @@ def _rollouts(run_id: int) -> Query:
 def _of_evaluations(name: str, model: type[Base]) -> Part:
     """The rows of a table that belong to a run's evaluations, which `evaluation_id` names by their `id`."""
     table = table_of(model)
-    columns: Columns = {column.name: _KINDS[column.type.python_type] for column in table.columns}
+    columns: Columns = {column.name: _kind(column) for column in table.columns}
 
     def query(run_id: int) -> Query:
         of_run = Evaluation.run_id == run_id
@@ -103,8 +115,13 @@ PROMPTS = Part(
     _prompts,
 )
 TRACKER = _of_run("tracker", TrackerState, without=_DERIVED)
-OBSERVATIONS = _of_run("observations", Observation)
-ROLLOUTS = Part("rollouts", {**_STEP, "seq": "int", "prompt": "optional text", "response": "optional text"}, _rollouts)
+OBSERVATIONS = _of_run("observations", Observation, since_5=("finish", "seconds", "turns"))
+ROLLOUTS = Part(
+    "rollouts",
+    {**_STEP, "seq": "int", "prompt": "optional text", "response": "optional text", "parts": "json"},
+    _rollouts,
+    since_5=("parts",),
+)
 METRICS = Part("metrics", {"name": "text", **_STEP, "value": "float"}, _metrics)
 SUMMARIES = _of_run("step_summaries", StepSummary)
 EVALUATIONS = _of_run("evaluations", Evaluation)
@@ -124,4 +141,4 @@ PARTS = (
 )
 """All files but the manifest; those come first that others refer to."""
 PACKED = (ROLLOUTS, SAMPLE_TEXTS)
-"""Their last column is a compressed pair of texts, which become two columns of the file."""
+"""The last column of their rows is compressed text, which becomes all columns of the file from `prompt` on."""

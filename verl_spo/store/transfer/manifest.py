@@ -14,7 +14,10 @@ from verl_spo.store.transfer import formats
 from verl_spo.store.transfer.layout import PARTS
 
 NAME = "run.json"
-VERSION = 4
+VERSION = 5
+
+READABLE = (4, VERSION)
+"""Versions of exports that can be imported; the older one has less of each rollout (`Part.since_5` in layout.py)."""
 
 _RUN = (
     "name", "uid", "status", "attempt", "created_at", "heartbeat_at", "ended_at", "last_step", "clock", "pool_size",
@@ -60,8 +63,9 @@ def read(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise StoreError(f"folder {folder}: no export (no {NAME} in it); `verl-spo export` makes one")
     document = _parse(path)
-    if document.get("version") != VERSION:
-        raise StoreError(f"folder {folder}: its version is {document.get('version')}, this verl-spo reads {VERSION}")
+    if document.get("version") not in READABLE:
+        readable = " and ".join(map(str, READABLE))
+        raise StoreError(f"folder {folder}: its version is {document.get('version')}, this verl-spo reads {readable}")
     if not _is_complete(document):
         raise StoreError(f"{path}: is incomplete; export the run again")
     for name, file in document["files"].items():

@@ -21,12 +21,13 @@ from verl_spo.store.records import (
     StepRecord,
     TrackerRows,
 )
+from verl_spo.store.text import Part
 
 _TYPES = {
     kind.__name__: kind
     for kind in (
         *(StepRecord, Observations, TrackerRows, MetricsRecord, InitScores),
-        *(EvaluationRecord, EvaluationInfo, PromptRecord, Samples),
+        *(EvaluationRecord, EvaluationInfo, PromptRecord, Samples, Part),
     )
 }
 _DTYPES = ("<i8", "<f8")
@@ -61,9 +62,13 @@ def _flatten(value: Any, arrays: list[NDArray[Any]]) -> Any:
         }
     if isinstance(value, bytes):
         return {"bytes": value.hex()}
-    if isinstance(value, list) and value and is_dataclass(value[0]):
+    if _holds_records(value):
         return {"list": [_flatten(item, arrays) for item in value]}
     return {"json": dict(value) if isinstance(value, Mapping) else value}
+
+
+def _holds_records(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(is_dataclass(item) or _holds_records(item) for item in value)
 
 
 def _restore(value: dict[str, Any], data: memoryview) -> Any:

@@ -17,8 +17,11 @@ from verl_spo.store.writing import codec
 _FRAME = struct.Struct("<QI16s")
 """Of a frame: the record's number, its length, and the digest of both with the record."""
 
-FORMAT = 2
+FORMAT = 3
 """Of the file: rises with every change of the records."""
+
+READABLE = (2, FORMAT)
+"""Those that can be replayed: format 2 does not know how sessions ended, how long they took, nor their parts."""
 
 Entry = tuple[int, Record]
 
@@ -115,7 +118,7 @@ def owner_of(path: Path) -> str | None:
         document = json.loads(header)
     except ValueError:
         return None
-    return document.get("owner") if isinstance(document, dict) and document.get("format") == FORMAT else None
+    return document.get("owner") if isinstance(document, dict) and document.get("format") in READABLE else None
 
 
 def read(path: Path) -> Iterator[Entry]:

@@ -36,8 +36,8 @@ from verl_spo.store.text import clean, pack_rollout
 from verl_spo.store.writing.spool import Entry
 
 _OBSERVATIONS = table_of(Observation)
-# The slot stands for the prompt, whose id the table has.
-_ARRAYS = [name for name in array_fields(Observations) if name != "slot"]
+# The slot stands for the prompt, whose id the table has; turns that are not known are NULL there.
+_ARRAYS = [name for name in array_fields(Observations) if name not in ("slot", "turns")]
 
 
 class Applier:
@@ -110,6 +110,8 @@ class Applier:
             "prompt_id": self._ids[np.concatenate([batch.slot for batch in batches])],
             **{name: np.concatenate([getattr(batch, name) for batch in batches]) for name in _ARRAYS},
             "uid": [clean(uid) for batch in batches for uid in batch.uid],
+            "finish": [end for batch in batches for end in batch.finish or [None] * len(batch)],
+            "turns": np.concatenate([np.where(batch.turns < 0, np.nan, batch.turns) for batch in batches]),
         }
         bulk.insert_columns(connection, _OBSERVATIONS, columns)
 
@@ -203,10 +205,10 @@ def _summary(record: StepRecord) -> dict[str, Any]:
 
 def _texts(batch: Observations) -> Iterable[tuple[int, bytes]]:
     count = len(batch)
-    prompts, responses = batch.prompt_text or [None] * count, batch.response_text or [None] * count
-    for place, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
+    columns = [column or [None] * count for column in (batch.prompt_text, batch.response_text, batch.parts)]
+    for place, (prompt, response, parts) in enumerate(zip(*columns, strict=True)):
         if prompt is not None or response is not None:
-            yield place, pack_rollout(prompt, response)
+            yield place, pack_rollout(prompt, response, parts or ())
 
 
 def _number(value: float | None) -> float | None:

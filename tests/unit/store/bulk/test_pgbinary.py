@@ -22,6 +22,11 @@ def test_fields_of_every_kind() -> None:
     assert packed == HEADER + first + second + TRAILER
 
 
+def test_numbers_and_texts_that_are_not_there_are_null() -> None:
+    packed = pack([Integer(), Text()], [np.array([np.nan, 2.0]), [None, "b"]])
+    assert packed == HEADER + struct.pack(">hii", 2, -1, -1) + struct.pack(">hiii1s", 2, 4, 2, 1, b"b") + TRAILER
+
+
 def test_no_rows() -> None:
     assert pack([BigInteger(), Text()], [np.array([], dtype=np.int64), []]) == HEADER + TRAILER
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.stores import Training, evaluated
 from verl_spo.store.database.urls import parse
-from verl_spo.store.records import InitScores, MetricsRecord, Record
+from verl_spo.store.records import InitScores, MetricsRecord, Record, StepRecord
 from verl_spo.store.writing import codec, spool
 from verl_spo.store.writing.spool import Spool, spool_path
 
@@ -151,3 +152,27 @@ def test_a_spool_lies_beside_the_file_or_where_the_user_says(tmp_path: Path, mon
     assert spool_path(parse("postgresql://h/db"), "a/b") != spool_path(parse("postgresql://h/db"), "a/c")
     monkeypatch.setenv("VERL_SPO_SPOOL_DIR", str(tmp_path / "chosen"))
     assert spool_path(parse("postgresql://h/db"), "../\ud800").parent == tmp_path / "chosen"
+
+
+def test_a_spool_of_before_sessions_were_kept_is_replayed(tmp_path: Path) -> None:
+    record = Training().advance(texts=True)
+    encoded = codec.encode(record)
+    end = 4 + int.from_bytes(encoded[:4], "little")
+    old = json.loads(encoded[4:end])
+    for name in ("finish", "seconds", "turns", "parts"):
+        del old["fields"]["observations"]["fields"][name]
+    written = json.dumps(old).encode()
+    data = len(written).to_bytes(4, "little") + written + encoded[end:]
+    found = codec.decode(data)
+    assert isinstance(found, StepRecord)
+    assert found.observations.finish is None
+    assert np.isnan(found.observations.seconds).all()
+    assert set(found.observations.turns.tolist()) == {-1}
+    assert found.observations.uid == record.observations.uid
+
+
+@pytest.mark.parametrize(("version", "owner"), [(1, None), (2, "me"), (spool.FORMAT, "me"), (spool.FORMAT + 1, None)])
+def test_which_formats_are_replayed(version: int, owner: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.spool"
+    path.write_text(json.dumps({"format": version, "owner": "me"}) + "\n")
+    assert spool.owner_of(path) == owner
