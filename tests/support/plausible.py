@@ -142,7 +142,7 @@ class PlausibleRun:
         versions = np.full(self.batch, self.step - 1)
         baseline = self._tracker.value(slots)
         lengths = self._rng.integers(20, 200, self.batch)
-        sessions = [self._session(slot, reward) for slot, reward in zip(slots, rewards, strict=True)]
+        sessions = [self._session(*each) for each in zip(slots, rewards, lengths.tolist(), strict=True)]
         turns = np.array([sum(part.author == "model" for part in session) for session in sessions])
         rho = self._retention.observe(self._tracker, slots, rewards, versions, change, self.step)
         self._retention.publish()
@@ -203,15 +203,16 @@ class PlausibleRun:
             metrics["val-core/arithmetic/reward/mean@1"] = solved.mean()
         return {name: float(value) for name, value in metrics.items()}
 
-    def _session(self, slot: int, reward: float) -> list[Part]:
+    def _session(self, slot: int, reward: float, length: int) -> list[Part]:
         question = self.questions[slot]
         answer = f"The answer is {question.answer}." if reward else self.wrong
-        said = [Part("model", 9, answer)]
         # Some questions it answers by itself.
         if not self.multi_turn or slot % 4 == 0:
-            return said
-        call = Part("model", 24, f'<tool_call>{{"name": "calculator", "expression": "{question.text}"}}</tool_call>')
-        return [call, Part("environment", 7, f"\n{question.answer}\n"), *said]
+            return [Part("model", length, answer)]
+        call = Part(
+            "model", length // 2, f'<tool_call>{{"name": "calculator", "expression": "{question.text}"}}</tool_call>'
+        )
+        return [call, Part("environment", 7, f"\n{question.answer}\n"), Part("model", length - length // 2, answer)]
 
     def _rows(self, slots: np.ndarray) -> TrackerRows:
         t = self._tracker

@@ -41,6 +41,8 @@ QUERIES = {
     "data_sources": lambda reader: queries.data_sources(reader),
     "prompt_history": lambda reader: queries.prompt_history(reader, 1, 1, before_step=5),
     "prompt_rollouts": lambda reader: queries.prompt_rollouts(reader, 1, 1),
+    "prompt_in_runs": lambda reader: queries.prompt_in_runs(reader, 1),
+    "prompt_neighbours": lambda reader: queries.prompt_neighbours(reader, 1, 1, "visits", True, FILTERS[-1]),
     "rollouts": lambda reader: queries.rollouts(reader, 1, after=(5, 1, 3)),
     "rollouts where": lambda reader: queries.rollouts(
         reader, 1, RolloutFilter((2, 4), (0.5, None), (1, None), "stop", "arithmetic", "answer")

@@ -172,6 +172,28 @@ def test_a_row_shows_the_prompt_and_the_tracker(reader: Reader, training: Traini
     assert 0 <= row.low <= row.value <= row.high <= 1
 
 
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("where", [PromptFilter(), PromptFilter(source="arithmetic", words="what")])
+def test_neighbours_are_those_of_the_pages(reader: Reader, where: PromptFilter, descending: bool) -> None:
+    for sort in ("value", "last_step"):
+        ids = [row.prompt_id for row in all_prompts(reader, sort=sort, descending=descending, where=where)]
+        found = [queries.prompt_neighbours(reader, 1, number, sort, descending, where) for number in ids]
+        assert found == list(zip([None, *ids[:-1]], [*ids[1:], None], strict=True))
+    assert queries.prompt_neighbours(reader, 1, 99) == (None, None)
+
+
+def test_a_prompt_is_found_in_all_runs_that_have_it(database_url: str, reader: Reader) -> None:
+    trained(database_url, steps=2, run=info("other/spo", "b" * 32))
+    newer, older = queries.prompt_in_runs(reader, 7)
+    assert (newer.run, older.run) == ("other/spo", "demo/spo")
+    own = queries.prompt(reader, 1, 7)
+    assert [getattr(older, name) for name in ("value", "low", "high", "n_eff", "visits", "last_step")] == [
+        getattr(own, name) for name in ("value", "low", "high", "n_eff", "visits", "last_step")
+    ]
+    assert len(queries.prompt_in_runs(reader, 7, limit=1)) == 1
+    assert queries.prompt_in_runs(reader, 99) == []
+
+
 def test_a_prompt_of_another_run_is_not_found(reader: Reader) -> None:
     with pytest.raises(StoreError, match="prompt 99: not in the pool of run 1"):
         queries.prompt(reader, 1, 99)
@@ -374,6 +396,13 @@ def _leaves(where: RolloutFilter, row: RolloutRow) -> bool:
     if where.words.endswith("PROMPT"):
         found = seen.step in (1, 10)
     return within and exact and bool(found)
+
+
+@pytest.mark.parametrize("where", ROLLOUT_FILTERS, ids=str)
+def test_a_prompts_rollouts_are_filtered_likewise(reader: Reader, where: RolloutFilter) -> None:
+    for prompt_id in range(1, POOL + 1):
+        every = queries.prompt_rollouts(reader, 1, prompt_id)
+        assert queries.prompt_rollouts(reader, 1, prompt_id, where=where) == [r for r in every if _leaves(where, r)]
 
 
 def test_a_rare_filter_does_not_read_the_history(reader: Reader) -> None:

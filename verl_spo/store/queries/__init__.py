@@ -14,6 +14,7 @@ from verl_spo.store.queries.evaluations import (
 )
 from verl_spo.store.queries.history import ObservationRow, prompt_history
 from verl_spo.store.queries.metrics import Cursor, MetricPage, MetricSeries, metric_names, metric_series
+from verl_spo.store.queries.one_prompt import PromptInRun, prompt_in_runs, prompt_neighbours
 from verl_spo.store.queries.outcomes import Calibration, Draws, Outcomes, calibration, draws, outcomes
 from verl_spo.store.queries.overview import SketchPoint, best_values, sketches, total_steps
 from verl_spo.store.queries.pool import PoolColumn, pool_histogram
@@ -55,6 +56,7 @@ __all__ = [
     "ProblemRow",
     "Progress",
     "PromptFilter",
+    "PromptInRun",
     "PromptPage",
     "PromptRow",
     "RewardHistogram",
@@ -92,6 +94,8 @@ __all__ = [
     "progress",
     "prompt",
     "prompt_history",
+    "prompt_in_runs",
+    "prompt_neighbours",
     "prompt_rollouts",
     "prompts",
     "reward_histogram",

@@ -21,15 +21,16 @@ Sort = Literal["value", "n_eff", "visits", "last_step", "uncertainty"]
 Key = tuple[float, int]
 
 _TABLE = table_of(TrackerState)
-_SORT_COLUMNS = {
+SORT_COLUMNS = {
     "value": "value",
     "n_eff": "evidence",
     "visits": "visits",
     "last_step": "last_step",
     "uncertainty": "uncertainty",
 }
+"""The tracker's column of each order."""
 
-SORTS = tuple(_SORT_COLUMNS)
+SORTS = tuple(SORT_COLUMNS)
 """What the table can be ordered by; `uncertainty` is the variance of the estimate, v (1 - v) / n_eff."""
 
 _ROUNDING = 1e-9
@@ -97,7 +98,7 @@ class Plan:
         self, columns: Sequence[Any], sort: Sort, descending: bool, after: Key | None, limit: int
     ) -> Select[*tuple[Any, ...]]:
         """The query of a page; its last column is the `key` to go on from."""
-        name = _SORT_COLUMNS[sort]
+        name = SORT_COLUMNS[sort]
         column = _TABLE.c[name]
         order = [column if self._leader is None else _unindexed(column), _TABLE.c.prompt_id]
         query = select(*columns, column.label("key")).where(self._mine, *self._tests(name))

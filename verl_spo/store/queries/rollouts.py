@@ -153,10 +153,16 @@ def rollout(reader: Reader, run_id: int, step: int, attempt: int, seq: int) -> R
     return None if row is None else _row(row)
 
 
-def prompt_rollouts(reader: Reader, run_id: int, prompt_id: int, limit: int = 20) -> list[RolloutRow]:
-    """The latest texts of a prompt that were kept, superseded ones included."""
+def prompt_rollouts(
+    reader: Reader, run_id: int, prompt_id: int, limit: int = 20, where: RolloutFilter | None = None
+) -> list[RolloutRow]:
+    """The latest texts of a prompt that were kept, superseded ones included; words are looked for in these."""
+    where = where or RolloutFilter()
+    conditions = [*_within(Observation.step, where.steps), *_conditions(where)]
+    query = _with_texts(of_prompt(run_id, prompt_id)).where(*conditions).limit(limit)
     with reader.connect() as connection:
-        return [_row(row) for row in connection.execute(_with_texts(of_prompt(run_id, prompt_id)).limit(limit))]
+        rows = [_row(row) for row in connection.execute(query)]
+    return list(filter(_matcher(where.words), rows))
 
 
 def reward_histogram(reader: Reader, run_id: int, steps: Steps = (None, None), bins: int = 20) -> RewardHistogram:

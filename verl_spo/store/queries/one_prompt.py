@@ -1,0 +1,79 @@
+"""One prompt among the others of its run, and in other runs."""
+
+import math
+from dataclasses import dataclass
+
+from sqlalchemy import and_, select
+
+from verl_spo.core.interval import wilson_interval
+from verl_spo.store.database.reader import Reader
+from verl_spo.store.queries.prompt_plan import SORT_COLUMNS, PromptFilter, Sort
+from verl_spo.store.queries.prompts import prompts
+from verl_spo.store.schema import Run, TrackerState, table_of
+
+
+@dataclass(frozen=True)
+class PromptInRun:
+    """What one run knows of a prompt.
+
+    Attributes:
+        run_id: Of the run.
+        run: Its name.
+        value: v_hat.
+        low: Lower end of the 90 % interval of the success rate.
+        high: Upper end.
+        n_eff: Evidence at the run's clock, in observations.
+        last_step: 0 if it was never visited.
+    """
+
+    run_id: int
+    run: str
+    value: float
+    low: float
+    high: float
+    n_eff: float
+    visits: int
+    last_step: int
+
+
+def prompt_neighbours(
+    reader: Reader,
+    run_id: int,
+    prompt_id: int,
+    sort: Sort = "value",
+    descending: bool = False,
+    where: PromptFilter | None = None,
+) -> tuple[int | None, int | None]:
+    """The prompts before and after one in an order, of those that a filter leaves; the one itself need not be."""
+    column = table_of(TrackerState).c[SORT_COLUMNS[sort]]
+    mine = (TrackerState.run_id == run_id, TrackerState.prompt_id == prompt_id)
+    with reader.connect() as connection:
+        value = connection.execute(select(column).where(*mine)).scalar_one_or_none()
+    if value is None:
+        return None, None
+    pages = [
+        prompts(reader, run_id, sort, turned, where, after=(value, prompt_id), limit=1)
+        for turned in (not descending, descending)
+    ]
+    before, after = (page.rows[0].prompt_id if page.rows else None for page in pages)
+    return before, after
+
+
+def prompt_in_runs(reader: Reader, prompt_id: int, limit: int = 50) -> list[PromptInRun]:
+    """What runs know of a prompt, newest run first."""
+    state = table_of(TrackerState).c
+    same = and_(TrackerState.run_id == Run.id, TrackerState.prompt_id == prompt_id)
+    query = (
+        select(Run.id, Run.name, Run.clock, state.alpha, state.beta, state.z, state.visits, state.last_step)
+        .join(TrackerState, same)
+        .order_by(Run.created_at.desc(), Run.id.desc())
+        .limit(limit)
+    )
+    found = []
+    with reader.connect() as connection:
+        for row in connection.execute(query):
+            evidence = row.alpha + row.beta
+            value, n_eff = row.alpha / evidence, evidence * math.exp(row.z - row.clock)
+            low, high = (float(end[0]) for end in wilson_interval([value], [n_eff]))
+            found.append(PromptInRun(row.id, row.name, value, low, high, n_eff, row.visits, row.last_step))
+    return found
