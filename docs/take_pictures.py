@@ -27,6 +27,8 @@ def main(url: str, run: str) -> None:
         "prompts": f"/prompts?run={quote(run)}&sort=Most+visits+first&prompt={most_visited(url, run)}",
         "compare": f"/compare?run={quote(run)}&with={quote(another(url, run))}",
         "system": f"/system?run={quote(run)}",
+        "prompt": f"/prompt?run={quote(run)}&sort=Most+visits+first&prompt={most_visited(url, run)}",
+        "rollouts": f"/rollouts?run={quote(run)}&rollout={latest_rollout(url, run)}",
     }
     with serve(url, port=0) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -49,6 +51,13 @@ def another(url: str, run: str) -> str:
     """The newest other run, or this one if there is no other."""
     with open_reader(url) as reader:
         return next((row.name for row in queries.runs(reader) if row.name != run), run)
+
+
+def latest_rollout(url: str, run: str) -> str:
+    """The newest text that was kept, as the address names it."""
+    with open_reader(url) as reader:
+        page = queries.rollouts(reader, queries.run(reader, run).run.id, limit=1)
+    return ".".join(map(str, page.rows[0].observation.key))
 
 
 def take(browser: Browser, address: str, scheme: str, target: Path) -> None:

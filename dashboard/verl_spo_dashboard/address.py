@@ -1,5 +1,7 @@
 """What the address of a page keeps: the whole state of a view, so that a link shows another reader the same."""
 
+import re
+
 import streamlit as st
 
 RUN = "run"
@@ -32,3 +34,9 @@ def number(parameter: str) -> int | None:
     """A whole number that the address has; None if it has none that the store could hold."""
     text = st.query_params.get(parameter, "")
     return int(text) if text.isdecimal() and len(text) < 19 else None
+
+
+def decimal(parameter: str) -> float | None:
+    """A number that the address has, such as `0.25`; None if it has none."""
+    text = st.query_params.get(parameter, "")
+    return float(text) if re.fullmatch(r"-?\d{1,18}(\.\d{1,18})?", text) else None

@@ -9,8 +9,7 @@ from verl_spo.evaluation.doubts import IN_WORDS, doubts
 from verl_spo.evaluation.evaluated import Evaluated
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import SampleRow
-from verl_spo_dashboard import address, parts
-from verl_spo_dashboard.one_prompt import plain_text
+from verl_spo_dashboard import address, parts, texts
 from verl_spo_dashboard.wording import NOTHING
 
 _SHOWN_ANSWERS = 200
@@ -20,7 +19,7 @@ def show(database: Reader, after: Evaluated, before: Evaluated | None, place: in
     """Show a problem with the answers of one policy, or of the one that it is held against."""
     with parts.errors_shown():
         problem = after.problems[place]
-        plain_text(problem.question)
+        texts.show(problem.question)
         st.text(f"Problem {place + 1} · right answer: {problem.ground_truth[:_SHOWN_ANSWERS]}")
         of = after
         if before is not None:
@@ -78,7 +77,7 @@ def _samples(samples: list[SampleRow], truth: str) -> None:
     if sample.response is None:
         st.text("Its text was not kept, or made room for others (spo.store.rollout_budget_mb).")
     else:
-        plain_text(sample.response)
+        texts.show(sample.response)
 
 
 def _answer(sample: SampleRow) -> str:

@@ -1,22 +1,17 @@
 """One prompt: what it asks, how its value moved, what the model answered. All of it is shown as plain text."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import ObservationRow, PromptRow, RolloutRow, RunRow
-from verl_spo_dashboard import charts, parts
+from verl_spo_dashboard import asked, charts, pages, parts, texts
 from verl_spo_dashboard.charts import Titles
 from verl_spo_dashboard.wording import NOTHING, number
 
 ROLLOUTS = 5
 _VISITS = 500
-_SHOWN_TEXT = 50_000
-_TALL_TEXT = 1_500
-_TALL_LINES = 15
-_TALL_HEIGHT = 320
 
 
 def show(database: Reader, run: RunRow, prompt_id: int | None) -> None:
@@ -26,7 +21,11 @@ def show(database: Reader, run: RunRow, prompt_id: int | None) -> None:
         return
     with parts.errors_shown():
         prompt = queries.prompt(database, run.id, prompt_id)
-        _head(prompt)
+        head(prompt)
+        st.page_link(
+            pages.PROMPT, label="All about this prompt", icon=":material/query_stats:",
+            query_params=asked.link(prompt_id),
+        )  # fmt: skip
         _history(prompt, queries.prompt_history(database, run.id, prompt_id, limit=_VISITS))
         _answers(queries.prompt_rollouts(database, run.id, prompt_id, limit=ROLLOUTS))
 
@@ -36,14 +35,15 @@ def interval(prompt: PromptRow) -> str:
     return f"{prompt.low:.2f} – {prompt.high:.2f}"
 
 
-def _head(prompt: PromptRow) -> None:
-    plain_text(prompt.text)
+def head(prompt: PromptRow) -> None:
+    """What a prompt asks, and what its run's tracker knows of it."""
+    texts.show(prompt.text)
     if prompt.ground_truth:
-        st.text(f"Right answer: {_cut(prompt.ground_truth)}")
+        st.text(f"Right answer: {texts.cut(prompt.ground_truth)}")
     with st.container(horizontal=True, gap="medium"):
-        st.metric("v̂", number(prompt.value), width="content")
-        st.metric("90 % interval", interval(prompt), width="content")
-        st.metric("N_eff", number(prompt.n_eff, 1), width="content")
+        st.metric("v̂", number(prompt.value), width="content", help="Estimated success rate.")
+        st.metric("90 % interval", interval(prompt), width="content", help="Of the success rate (Wilson's).")
+        st.metric("N_eff", number(prompt.n_eff, 1), width="content", help="Evidence, in observations.")
         st.metric("Visits", f"{prompt.visits:,}", width="content")
         st.metric("Last step", prompt.last_step or NOTHING, width="content")
 
@@ -67,16 +67,6 @@ def _answers(rollouts: Sequence[RolloutRow]) -> None:
         superseded = " · superseded by a resume" if seen.superseded else ""
         with st.container(gap="xsmall"):
             st.text(f"Step {seen.step} · reward {seen.reward:g} · {seen.response_length} tokens{superseded}")
-            plain_text(rollout.response or "")
+            texts.show(rollout.response or "")
     with st.expander("The prompt as the model read it"):
-        plain_text(rollouts[0].prompt or "")
-
-
-def plain_text(text: str) -> None:
-    """Text as it is, whatever it says; long ones scroll, and are cut."""
-    height: Any = _TALL_HEIGHT if len(text) > _TALL_TEXT or text.count("\n") > _TALL_LINES else "content"
-    st.code(_cut(text), language=None, wrap_lines=True, height=height)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN_TEXT else f"{text[:_SHOWN_TEXT]}\n… {len(text) - _SHOWN_TEXT:,} more characters"
+        texts.show(rollouts[0].prompt or "")

@@ -25,6 +25,8 @@ def all_pages() -> list[st.Page]:
         st.Page(TRAINING, title="Training", icon=":material/show_chart:", url_path="training"),
         st.Page(DIFFICULTY, title="Difficulty", icon=":material/fitness_center:", url_path="difficulty"),
         st.Page(PROMPTS, title="Prompts", icon=":material/quiz:", url_path="prompts"),
+        st.Page(PROMPT, title="Prompt", icon=":material/query_stats:", url_path="prompt", visibility="hidden"),
+        st.Page(ROLLOUTS, title="Rollouts", icon=":material/forum:", url_path="rollouts"),
         st.Page(BENCHMARKS, title="Benchmarks", icon=":material/leaderboard:", url_path="benchmarks"),
         st.Page(COMPARE, title="Compare", icon=":material/compare_arrows:", url_path="compare"),
         st.Page(SYSTEM, title="System", icon=":material/dns:", url_path="system"),

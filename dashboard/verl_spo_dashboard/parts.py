@@ -1,8 +1,8 @@
 """What several pages show: errors, empty states, a run's status.
 
 Whatever comes from a run, a prompt or a model (names, texts, and messages of errors, which quote them) is shown by
-`st.text`, `st.code`, `st.dataframe`, options of select boxes and charts only: Streamlit's labels, captions and alerts
-read Markdown.
+`st.text`, `st.code`, `st.dataframe`, options of select boxes and charts only, and escaped by `differences.py`:
+Streamlit's labels, captions and alerts read Markdown.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -6,11 +6,22 @@ import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import Movement, PromptFilter
-
-OUTCOMES = {"Right (1)": (1.0, 1.0), "Wrong (0)": (0.0, 0.0), "In between": (1e-9, 1 - 1e-9)}
-"""Ranges of the last reward, in words."""
-
-MOVES = ("Up by", "Down by")
+from verl_spo_dashboard.asked import (
+    BY,
+    FILTERS,
+    MOVED,
+    MOVED_BY,
+    MOVES,
+    N_EFF,
+    OUTCOME,
+    OUTCOMES,
+    SINCE,
+    SOURCE,
+    VALUE,
+    VISITS,
+    WORDS,
+    movement,
+)
 
 ENDS = ("from", "to")
 
@@ -18,7 +29,7 @@ ENDS = ("from", "to")
 def search(changed: Callable[[], None]) -> str:
     """Words that the prompts have; `changed` is called when they have changed."""
     return st.text_input(
-        "Search", key="q", type="search", placeholder='Words, or "words in a row"', live=True,
+        "Search", key=WORDS, type="search", placeholder='Words, or "words in a row"', live=True,
         bind="query-params", on_change=changed,
     ) or ""  # fmt: skip
 
@@ -31,15 +42,15 @@ def controls(database: Reader, words: str, changed: Callable[[], None]) -> Promp
         with st.container(horizontal=True, vertical_alignment="bottom"):
             if len(sources) > 1:
                 source = st.selectbox(
-                    "Source", sources, index=None, key="source", placeholder="All", bind="query-params",
+                    "Source", sources, index=None, key=SOURCE, placeholder="All", bind="query-params",
                     on_change=changed, width=200,
                 )  # fmt: skip
-            value = _range("v̂", "value", changed, "Estimated success rate (v̂), from 0 to 1.", most=1.0)
-            n_eff = _range("N_eff", "n_eff", changed, "Evidence behind v̂, in observations; it fades with age.")
+            value = _range("v̂", VALUE, changed, "Estimated success rate (v̂), from 0 to 1.", most=1.0)
+            n_eff = _range("N_eff", N_EFF, changed, "Evidence behind v̂, in observations; it fades with age.")
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            visits = _range("Visits", "visits", changed, "Trajectories that the prompt has had.", whole=True)
+            visits = _range("Visits", VISITS, changed, "Trajectories that the prompt has had.", whole=True)
             outcome = st.selectbox(
-                "Last outcome", list(OUTCOMES), index=None, key="outcome", placeholder="Any", bind="query-params",
+                "Last outcome", list(OUTCOMES), index=None, key=OUTCOME, placeholder="Any", bind="query-params",
                 on_change=changed, width=150,
                 help="The reward of the latest visit; of long runs, of those among the latest 200,000 trajectories.",
             )  # fmt: skip
@@ -56,8 +67,7 @@ def controls(database: Reader, words: str, changed: Callable[[], None]) -> Promp
 
 
 def _any_chosen() -> bool:
-    names = ("source", "outcome", "moved", *(f"{name}_{end}" for name in ("value", "n_eff", "visits") for end in ENDS))
-    return any(name in st.query_params for name in names)
+    return any(name in st.query_params for name in FILTERS)
 
 
 def _range(
@@ -80,17 +90,15 @@ def _range(
 def _movement(changed: Callable[[], None]) -> Movement | None:
     """Such as: down by 0.5 since step 100."""
     way = st.selectbox(
-        "v̂ moved", MOVES, index=None, key="moved", placeholder="Anyhow", bind="query-params", on_change=changed,
+        "v̂ moved", MOVES, index=None, key=MOVED, placeholder="Anyhow", bind="query-params", on_change=changed,
         width=130, help="v̂ now against v̂ before the first visit since a step, such as: was 0.8, is 0.3.",
     )  # fmt: skip
     by = st.number_input(
-        "at least", 0.0, 1.0, 0.3, 0.1, key="moved_by", bind="query-params", on_change=changed, width=110,
+        "at least", 0.0, 1.0, MOVED_BY, 0.1, key=BY, bind="query-params", on_change=changed, width=110,
         disabled=way is None,
     )  # fmt: skip
     since = st.number_input(
-        "since step", 0, None, 0, 10, key="moved_since", bind="query-params", on_change=changed, width=120,
+        "since step", 0, None, 0, 10, key=SINCE, bind="query-params", on_change=changed, width=120,
         disabled=way is None, help="Not before the latest 200,000 trajectories.",
     )  # fmt: skip
-    if way is None:
-        return None
-    return Movement(int(since), by, None) if way == MOVES[0] else Movement(int(since), None, -by)
+    return movement(way, by, int(since))

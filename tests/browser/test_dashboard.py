@@ -29,9 +29,9 @@ def cell(page: Page, text: str) -> Locator:
     return page.locator("canvas [role=gridcell]").get_by_text(text, exact=True)
 
 
-def click_row(page: Page, row: int, rows: int) -> None:
-    """Click a row, counted from 0, of the table once it has so many; its header is as high as a row."""
-    canvas = page.get_by_test_id("data-grid-canvas")
+def click_row(page: Page, row: int, rows: int, table: int = 0) -> None:
+    """Click a row, counted from 0, of a table once it has so many; its header is as high as a row."""
+    canvas = page.get_by_test_id("data-grid-canvas").nth(table)
     expect(canvas.get_by_role("grid", include_hidden=True)).to_have_attribute("aria-rowcount", str(rows + 1))
     # A layer for scrolling lies above what is drawn and takes the click.
     canvas.click(position={"x": 120, "y": ROW_HEIGHT * (row + 1.5)}, force=True)

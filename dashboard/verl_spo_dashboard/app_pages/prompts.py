@@ -8,8 +8,8 @@ import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import PromptFilter, PromptRow, RunRow, SelectedPrompt, Sparkline
-from verl_spo.store.queries.prompt_plan import Sort
-from verl_spo_dashboard import address, alerts, exports, frame, parts, prompt_filters
+from verl_spo_dashboard import address, alerts, exports, frame, parts, prompt_filters, texts
+from verl_spo_dashboard.asked import ORDER, ORDERS
 from verl_spo_dashboard.one_prompt import interval, show
 from verl_spo_dashboard.wording import counted
 
@@ -17,22 +17,7 @@ PAGE_ROWS = 20
 MOST_PROMPTS = 10_000
 """That can be paged through; of more, others come to the front by searching and sorting."""
 
-ORDERS: dict[str, tuple[Sort, bool]] = {
-    "Hardest first": ("value", False),
-    "Easiest first": ("value", True),
-    "Least certain first": ("uncertainty", True),
-    "Most certain first": ("uncertainty", False),
-    "Least evidence first": ("n_eff", False),
-    "Most evidence first": ("n_eff", True),
-    "Most visits first": ("visits", True),
-    "Fewest visits first": ("visits", False),
-    "Latest visit first": ("last_step", True),
-    "Oldest visit first": ("last_step", False),
-}
-"""What the page calls the store's orders: by what, and whether descending."""
-
 SPARK_VISITS = 20
-
 _TABLE_TEXT = 300
 _PARQUET = "application/vnd.apache.parquet"
 
@@ -50,7 +35,7 @@ def _page() -> None:
         wide, narrow = st.columns([3, 2])
         with wide:
             words = prompt_filters.search(_first_page)
-        order = narrow.selectbox("Order", list(ORDERS), key="sort", bind="query-params", on_change=_first_page)
+        order = narrow.selectbox("Order", list(ORDERS), key=ORDER, bind="query-params", on_change=_first_page)
         where = prompt_filters.controls(database, words, _first_page)
         left, right = st.columns([5, 4], gap="large")
         with left:
@@ -149,7 +134,7 @@ def _read_page(database: Reader, run: RunRow, where: PromptFilter, order: str, p
 def _columns(rows: Sequence[PromptRow], sparks: Mapping[int, Sparkline]) -> dict[str, list[Any]]:
     sources = [row.data_source for row in rows]
     return {
-        "text": [" ".join(row.text[:_TABLE_TEXT].split()) for row in rows],
+        "text": [texts.line(row.text, _TABLE_TEXT) for row in rows],
         "value": [row.value for row in rows],
         "spark": [list(sparks[row.prompt_id].values) for row in rows],
         "trend": [sparks[row.prompt_id].trend for row in rows],

@@ -5,16 +5,21 @@ fields have fixed names.
 """
 
 from verl_spo_dashboard.charts.bars import columns, compositions, histogram
+from verl_spo_dashboard.charts.beta import beta
 from verl_spo_dashboard.charts.calibration import calibration
 from verl_spo_dashboard.charts.estimates import Estimate, estimates
 from verl_spo_dashboard.charts.heat_map import heat_map
 from verl_spo_dashboard.charts.lines import PICKED, Line, Look, legend, lines
 from verl_spo_dashboard.charts.moves import moves
-from verl_spo_dashboard.charts.prompt_history import prompt_history
+from verl_spo_dashboard.charts.prompt_history import OPENED, prompt_history, prompt_numbers
+from verl_spo_dashboard.charts.rewards import CHOSEN, rewards
+from verl_spo_dashboard.charts.session import session
 from verl_spo_dashboard.charts.spec import STEP, Axis, Spec, Titles
 from verl_spo_dashboard.charts.stacked import stacked
 
 __all__ = [
+    "CHOSEN",
+    "OPENED",
     "PICKED",
     "STEP",
     "Axis",
@@ -23,6 +28,7 @@ __all__ = [
     "Look",
     "Spec",
     "Titles",
+    "beta",
     "calibration",
     "columns",
     "compositions",
@@ -33,5 +39,8 @@ __all__ = [
     "lines",
     "moves",
     "prompt_history",
+    "prompt_numbers",
+    "rewards",
+    "session",
     "stacked",
 ]

@@ -1,12 +1,14 @@
 """The charts' data and what holds them together; what they look like is seen in a browser."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from verl_spo.store.queries import ObservationRow
+from verl_spo.store.queries import ObservationRow, PromptRow
+from verl_spo.store.text import Part
 from verl_spo_dashboard import charts
 from verl_spo_dashboard.charts import STEP, Axis, Estimate, Line, Look, Titles, estimates
 from verl_spo_dashboard.series import MOST_POINTS
@@ -23,6 +25,9 @@ def visit(step: int, reward: float, superseded: bool = False) -> ObservationRow:
     return ObservationRow(
         step, 1, 0, 5, step - 1, reward, 0.5, reward - 0.5, 0.9, None, 1 + reward, 2 - reward, 9, "s", superseded
     )
+
+
+PROMPT = PromptRow(1, b"", "", "", "", 0.25, 0.1, 0.5, 8.0, 3, 3)
 
 
 def fields(spec: Any) -> set[str]:
@@ -46,7 +51,12 @@ def json_part(spec: charts.Spec) -> Any:
         charts.lines([line(values=tuple(range(5000)))], TITLES, Look(0.6)),
         charts.stacked(np.array([1.0, 2.0]), {"x": np.ones(2), "y": np.zeros(2)}, TITLES),
         charts.legend(["a", "b"]),
-        charts.prompt_history([visit(1, 1.0), visit(2, 0.0, superseded=True)], TITLES),
+        charts.prompt_history([visit(1, 1.0), visit(2, 0.0, superseded=True)], TITLES, opens=True, chosen=[(1, 1, 0)]),
+        charts.prompt_numbers([visit(1, 1.0), visit(2, 0.0)], "rho", TITLES),
+        charts.prompt_numbers([visit(1, 1.0)], "policy_change", TITLES),
+        charts.rewards(np.array([3, 0, 1]), (0.0, 0.5), TITLES),
+        charts.session([Part("model", 3, "a"), Part("environment", 2, "b")]),
+        charts.beta(PROMPT, TITLES),
     ],
 )
 def test_every_encoded_field_is_in_the_data(spec: charts.Spec) -> None:
@@ -157,3 +167,24 @@ def test_estimates_have_their_intervals_and_references_their_names() -> None:
     alone = estimates(points[:2], {}, Titles("avg@8", "", "share"))
     assert alone["layer"][0]["encoding"]["color"]["legend"] is None
     assert "references" not in alone["datasets"]
+
+
+def test_a_session_is_a_bar_of_its_authors_tokens() -> None:
+    table = charts.session([Part("model", 3, "a"), Part("environment", 2, "b")])["datasets"]["parts"].to_pydict()
+    assert (table["start"], table["end"]) == ([0, 3], [3, 5])
+
+
+@pytest.mark.parametrize(("value", "n_eff"), [(0.25, 8.0), (0.5, 1.0), (0.99, 400.0), (0.01, 0.3)])
+def test_a_belief_is_a_density_with_the_mean_that_the_tracker_has(value: float, n_eff: float) -> None:
+    prompt = replace(PROMPT, value=value, n_eff=n_eff)
+    table = charts.beta(prompt, TITLES)["datasets"]["density"].to_pydict()
+    rate, density = np.array(table["rate"]), np.array(table["density"])
+    if n_eff >= 2:
+        assert density.mean() == pytest.approx(1, abs=0.02)
+        assert (rate * density).mean() == pytest.approx(value, abs=0.02)
+    assert np.isfinite(density).all()
+
+
+def test_bars_outside_the_chosen_range_are_pale() -> None:
+    table = charts.rewards(np.array([3, 0, 1, 1]), (0.25, 0.5), TITLES)["datasets"]["bins"].to_pydict()
+    assert table["inside"] == [False, True, False, False]

@@ -1,0 +1,75 @@
+"""Hostile texts: every character is seen, and nothing of them is markup."""
+
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verl_spo_dashboard import differences, texts
+
+ANY_TEXT = st.text(alphabet=st.characters(codec=None))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\tb\nc", "a\tb\nc"),
+        ("a\r\nb", "a\nb"),
+        ("\x1b[31mred", "⟨001B⟩[31mred"),
+        ("\u202egpj.exe", "⟨202E⟩gpj.exe"),
+        ("\ud800", "⟨D800⟩"),
+        ("naïve ☃ 三角形 عربي", "naïve ☃ 三角形 عربي"),
+    ],
+)
+def test_what_nobody_sees_is_shown(text: str, shown: str) -> None:
+    assert texts.visible(text) == shown
+
+
+@given(ANY_TEXT)
+def test_every_text_can_be_sent(text: str) -> None:
+    assert texts.visible(text).encode().decode() == texts.visible(text)
+
+
+def test_a_megabyte_in_a_line_is_cut() -> None:
+    shown = texts.cut("x" * 2**20)
+    assert len(shown) < texts.MOST + 50
+    assert shown.endswith("998,576 more characters")
+    assert texts.line("x" * 2**20, 200) == "x" * 200
+
+
+def test_differences_are_marked_word_by_word() -> None:
+    left, right = differences.pieces("the answer is 12", "the answer is not 13")
+    assert left == [("the answer is ", False), ("12", True)]
+    assert "".join(text for text, _ in right) == "the answer is not 13"
+    assert [text for text, differs in right if differs] == ["not 13"]
+
+
+class Reader(HTMLParser):
+    """Collects text and tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text, self.tags = "", set[str]()
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+
+
+@given(ANY_TEXT | st.sampled_from(["<script>alert(1)</script>", "</pre><img src=x>", "&lt;b&gt;", "a\"'>b"]), ANY_TEXT)
+def test_nothing_of_a_text_is_markup(left: str, right: str) -> None:
+    for text in differences.pieces(texts.visible(left), texts.visible(right)):
+        reader = Reader()
+        reader.feed(differences.markup(text, "color: inherit"))
+        reader.close()
+        assert reader.tags <= {"pre", "mark"}
+        assert reader.text == "".join(words for words, _ in text)
+
+
+def test_texts_without_end_are_compared_in_time() -> None:
+    left, right = differences.pieces("a b c " * (differences.MOST // 6), "a c b " * (differences.MOST // 6))
+    assert "".join(words for words, _ in left) == "a b c " * (differences.MOST // 6)
+    assert any(differs for _, differs in right)
