@@ -4,10 +4,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from verl_spo_dashboard import pages
+from verl_spo_dashboard import login, pages
 
 # A file of ours: Streamlit's own symbols, as an icon of the page, come from Google's servers.
 st.set_page_config(page_title="verl-spo", page_icon=Path(__file__).with_name("icon.svg"), layout="wide")
+login.gate()
 every = pages.all_pages()
 # Streamlit's own row of pages hides on a phone.
 page = st.navigation(every, position="hidden")
@@ -16,3 +17,4 @@ page.run()
 # The page has put the run that it shows into the address, and the links take it along.
 with top:
     pages.links(every)
+    login.who()

@@ -13,7 +13,7 @@ from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.database.urls import is_sqlite, parse, sqlite_path
 from verl_spo.store.queries import Cursor, Progress, RunRow
 from verl_spo.store.records import FloatArray, IntArray
-from verl_spo_dashboard import series
+from verl_spo_dashboard import login, series
 from verl_spo_dashboard.difficulty_data import Difficulties
 from verl_spo_dashboard.overview import Overviews
 from verl_spo_dashboard.server import DB_VARIABLE
@@ -27,7 +27,9 @@ def reader() -> Reader:
     Raises:
         StoreError: It cannot be read.
         SchemaError: Its schema is missing, older or newer.
+        SPOError: Who looks at the page must log in, and has not.
     """
+    login.check()
     url = os.environ.get(DB_VARIABLE, StoreConfig().url)
     return _open(url, _identity(url))
 

@@ -14,8 +14,11 @@ from urllib.request import urlopen
 
 from verl_spo.errors import ConfigError, SPOError
 from verl_spo.store.database.urls import VARIABLE, parse, resolved
+from verl_spo_dashboard import auth
+from verl_spo_dashboard.auth import LOOPBACK, Auth
 
 APP = Path(__file__).with_name("app.py")
+GUARDED = Path(__file__).with_name("guarded.py")
 DB_VARIABLE = VARIABLE
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8501
@@ -23,7 +26,6 @@ START_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 15.0
 
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PORTS_TRIED = 50
 _LAST_PORT = 65_535
 
@@ -33,7 +35,7 @@ class Server:
     """A running server of the pages.
 
     Attributes:
-        address: Where a browser on this machine finds it.
+        address: Where a browser on this machine finds it; with a login, where the provider sends readers back to.
     """
 
     address: str
@@ -45,13 +47,15 @@ class Server:
 
 
 @contextmanager
-def serve(url: str, host: str = DEFAULT_HOST, port: int | None = None) -> Iterator[Server]:
+def serve(url: str, host: str = DEFAULT_HOST, port: int | None = None, rules: Auth | None = None) -> Iterator[Server]:
     """Serve the pages of a database in a process of its own, from when they answer until the block is left.
 
     Args:
         url: Of the database. It need not exist yet: the pages say so until it does.
         host: Address to listen on. Others than this machine can read everything unless it is a loopback address.
-        port: To listen on; 0 is any free one, None the first free one from 8501.
+        port: To listen on; 0 is any free one, None the one that readers are sent back to after their login, or the
+            first free one from 8501.
+        rules: How readers log in; None if everybody may read.
 
     Raises:
         StoreError: The URL is not one of a database.
@@ -61,29 +65,33 @@ def serve(url: str, host: str = DEFAULT_HOST, port: int | None = None) -> Iterat
     parse(url)
     if port is not None and not 0 <= port <= _LAST_PORT:
         raise ConfigError(f"--port {port}: must be from 0 to {_LAST_PORT}")
-    port = _free_port(host, port)
+    port = _free_port(host, rules.port if rules and port is None else port)
     # Not as an argument: the list of processes shows those to everybody, and a URL may hold a password.
-    environment = {**os.environ, DB_VARIABLE: resolved(url)}
-    process = subprocess.Popen(command(host, port), env=environment, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, DB_VARIABLE: resolved(url), auth.VARIABLE: str(rules.path) if rules else ""}
+    process = subprocess.Popen(command(host, port, rules), env=environment, stdout=subprocess.DEVNULL)
     try:
-        _wait_until_healthy(process, _address(_ANY_HOST.get(host, host), port))
-        yield Server(_address(_ANY_HOST.get(host, host), port), process)
+        address = _address(_ANY_HOST.get(host, host), port)
+        _wait_until_healthy(process, address)
+        yield Server(rules.origin(port) if rules else address, process)
     finally:
         _end(process)
 
 
-def command(host: str, port: int) -> list[str]:
+def command(host: str, port: int, rules: Auth | None = None) -> list[str]:
     """The server's program and arguments; what is the same for everybody stands in `.streamlit/config.toml`."""
     arguments = [
         sys.executable,
         "-m",
         "streamlit",
         "run",
-        str(APP),
+        str(GUARDED if rules else APP),
         f"--server.address={host}",
         f"--server.port={port}",
     ]
-    if host not in _LOOPBACK:
+    if rules:
+        # Only this file: one of the user's own for other apps may lie where Streamlit looks by default.
+        arguments.append(f"--secrets.files={rules.path}")
+    if host not in LOOPBACK:
         # By which names others reach this machine is not known here.
         arguments.append("--server.allowedHosts=*")
     return arguments

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from verl_spo.cli.terminal import plain
 from verl_spo.cli.watch import Rules
 from verl_spo.store.database.urls import mask
 from verl_spo.watching import VARIABLE, AlertRules
+from verl_spo_dashboard import auth
 from verl_spo_dashboard.server import DEFAULT_HOST, DEFAULT_PORT, serve
 
 
@@ -26,16 +28,26 @@ def dashboard(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets every machine read.")] = DEFAULT_HOST,
     rule: Rules = None,
+    login: Annotated[
+        Path | None,
+        typer.Option(
+            "--auth",
+            metavar="FILE",
+            show_default=False,
+            help="Show nothing before a login by OpenID Connect: a TOML file with Streamlit's section [auth].",
+        ),
+    ] = None,
 ) -> None:
     """Serve the pages of a database until Ctrl-C; they need not be started anew for another run."""
-    require("dashboard")
+    require("dashboard-auth" if login else "dashboard")
     AlertRules.parse(rule or ())
     # The server's process inherits it.
     os.environ[VARIABLE] = " ".join(rule or ())
+    rules = auth.read(login) if login else None
     signal.signal(signal.SIGTERM, _end)
     console = Console(highlight=False)
     try:
-        with serve(db, host, port) as server:
+        with serve(db, host, port, rules) as server:
             address = Text(server.address, "bold")
             console.print(
                 plain(f"Dashboard of {mask(db)}: "), address, plain("  (Ctrl-C ends it)"), soft_wrap=True, sep=""

@@ -7,6 +7,7 @@ from verl_spo.errors import ConfigError
 MODULES = {
     "verl": ("verl", "transfer_queue", "wrapt", "psutil"),
     "dashboard": ("streamlit",),
+    "dashboard-auth": ("streamlit", "authlib", "httpx"),
     "cpu": ("vllm",),
     "math": ("math_verify", "pebble"),
     "report": ("altair", "vl_convert"),

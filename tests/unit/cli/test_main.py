@@ -61,11 +61,12 @@ def run_without(modules: set[str], *arguments: str) -> subprocess.CompletedProce
         (("data", "aime24"), "verl"),
         (("data", "reasoning-gym", "--task", "gcd"), "reasoning-gym"),
         (("dashboard",), "dashboard"),
+        (("dashboard", "--auth", "auth.toml"), "dashboard-auth"),
         (("demo",), "verl,dashboard,cpu"),
     ],
 )
 def test_a_command_whose_extra_is_missing_says_which_one_to_install(command: tuple[str, ...], extra: str) -> None:
-    missing = {"verl", "transfer_queue", "hydra", "omegaconf", "streamlit", "vllm", "reasoning_gym"}
+    missing = {"verl", "transfer_queue", "hydra", "omegaconf", "streamlit", "authlib", "vllm", "reasoning_gym"}
     done = run_without(missing, *command)
     assert done.returncode == 2
     assert f"pip install 'verl-spo[{extra}]'" in done.stderr.replace("\n", " ")

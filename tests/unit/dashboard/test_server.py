@@ -94,6 +94,6 @@ def test_a_url_that_cannot_be_is_refused_at_once() -> None:
 
 
 def test_a_server_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "command", lambda host, port: [sys.executable, "-c", "raise SystemExit(3)"])
+    monkeypatch.setattr(server, "command", lambda *given: [sys.executable, "-c", "raise SystemExit(3)"])
     with pytest.raises(SPOError, match="ended with status 3"), server.serve(URL, port=0):
         pass
