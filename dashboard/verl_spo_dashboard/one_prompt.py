@@ -58,7 +58,7 @@ def _history(prompt: PromptRow, visits: Sequence[ObservationRow]) -> None:
 
 
 def _answers(rollouts: Sequence[RolloutRow]) -> None:
-    st.subheader("Answers", anchor=False)
+    st.header("Answers", anchor=False)
     if not rollouts:
         st.text("None was kept: a run keeps the share spo.store.rollout_fraction of its texts.")
         return

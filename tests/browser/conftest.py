@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.plausible import PlausibleRun
 from verl_spo_dashboard.server import Server, serve
 
+RUN = "arithmetic/spo-1"
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
     "--no-sandbox",
@@ -41,6 +43,23 @@ def url(tmp_path: Path) -> str:
 def dashboard(url: str) -> Iterator[Server]:
     with serve(url, port=0) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A dashboard of a run that has ended, `RUN`, and of another one: for tests that change nothing."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('filled') / 'runs.db'}"
+    for seed, name in enumerate(("arithmetic/spo-0", RUN)):
+        PlausibleRun(url, name=name, seed=seed).train(12).close()
+    with serve(url, port=0) as server:
+        yield server
+
+
+def settled(page: Page) -> None:
+    """Wait until a page is drawn: its heading is there, and no script runs."""
+    page.get_by_role("heading").first.wait_for()
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.evaluate("document.fonts.ready.then(() => true)")
 
 
 @pytest.fixture

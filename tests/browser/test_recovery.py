@@ -1,0 +1,71 @@
+"""A database that goes away while a page is open, and comes back."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PATIENCE_MS
+from tests.support import addresses
+from tests.support.plausible import PlausibleRun
+
+pytestmark = pytest.mark.browser
+
+expect.set_options(timeout=PATIENCE_MS)
+
+SHOWN = "svg.marks, [data-testid=stDataFrame]"
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_page_recovers_by_itself(page: Page, url: str, running: bool) -> None:
+    run = PlausibleRun(url, name="a").train(4)
+    if not running:
+        run.close()
+    page.goto("/training?run=a")
+    expect(page.locator("svg.marks").first).to_be_visible()
+    page.evaluate("window.loadedOnce = true")
+    away(url)
+    # What nothing changes on asks nothing of the database; a reader's next click does.
+    if not running:
+        page.get_by_role("radio", name="Hours").click()
+    expect(page.get_by_text("This cannot be shown.").first).to_be_visible()
+    expect(page.get_by_text("no such file").first).to_be_visible()
+    back(url)
+    expect(page.get_by_text("This cannot be shown.")).to_have_count(0)
+    expect(page.locator("svg.marks").first).to_be_visible()
+    if running:
+        run.train(3)
+        expect(page.get_by_test_id("stMetricValue").first).to_have_text("7")
+        run.close()
+    assert page.evaluate("window.loadedOnce")
+
+
+@pytest.mark.parametrize("path", addresses.paths())
+def test_a_page_that_opens_while_the_database_is_away_recovers(page: Page, url: str, path: str) -> None:
+    PlausibleRun(url, name="a").train(4).close()
+    away(url)
+    page.goto(f"/{path}?run=a&step=3&prompt=1")
+    expect(page.get_by_text("This cannot be shown.").first).to_be_visible()
+    back(url)
+    expect(page.get_by_text("This cannot be shown.")).to_have_count(0)
+    expect(page.locator(SHOWN).first).to_be_visible()
+
+
+def files(url: str) -> list[Path]:
+    """A database with what SQLite keeps beside it."""
+    path = Path(url.removeprefix("sqlite:///"))
+    return [path.with_name(path.name + end) for end in ("", "-wal", "-shm")]
+
+
+def away(url: str) -> None:
+    for path in files(url):
+        if path.exists():
+            path.rename(path.with_name(f"{path.name}.away"))
+
+
+def back(url: str) -> None:
+    # The database itself last: a reader that finds it without its log would make another one.
+    for path in reversed(files(url)):
+        there = path.with_name(f"{path.name}.away")
+        if there.exists():
+            there.rename(path)
