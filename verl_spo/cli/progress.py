@@ -1,11 +1,13 @@
 """Progress bars of a training run and of an evaluation, from what they write to the store."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from verl_spo.cli.terminal import printable
 from verl_spo.errors import StoreError
@@ -14,7 +16,8 @@ from verl_spo.store.queries import EvaluationRow
 
 POLL_S = 1.0
 LINE_EVERY_STEPS = 10
-_SHOWN = ("spo/reward", "spo/pool/value", "val-core/")
+# In this order, since the end of a narrow line is cut.
+_SHOWN = (r"spo/reward$", r"val-core/", r"spo/pool/value$")
 _LOGGED = "timing_s/step"
 
 
@@ -50,11 +53,14 @@ def follow_samples(rows: Callable[[], list[EvaluationRow]], samples: int) -> Ite
         samples: Per problem, that are wanted.
     """
     bar, tasks = _bar(), dict[int, TaskID]()
+    # Until the rollout engine is there, which takes minutes.
+    loading = bar.add_task("loading the model", total=None)
 
     def look() -> None:
         for row in rows():
+            bar.update(loading, visible=False)
             if row.id not in tasks:
-                tasks[row.id] = bar.add_task(printable(row.benchmark))
+                tasks[row.id] = bar.add_task(printable(row.benchmark), total=samples * row.problems)
             bar.update(tasks[row.id], total=samples * row.problems, completed=row.samples)
 
     with _shown(bar, look):
@@ -62,15 +68,17 @@ def follow_samples(rows: Callable[[], list[EvaluationRow]], samples: int) -> Ite
 
 
 def _bar(*further: str) -> Progress:
+    """A bar, and texts behind it that get the rest of the line: they are cut before the bar, steps or time are."""
     console = Console(highlight=False)
     return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        *(TextColumn(text, markup=False) for text in further),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=24)),
+        BarColumn(20),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(Column(no_wrap=True)),
+        *(TextColumn(text, markup=False, table_column=Column(no_wrap=True, ratio=1)) for text in further),
         console=console,
         disable=not console.is_terminal,
+        expand=bool(further),
     )
 
 
@@ -117,11 +125,12 @@ class _Lines:
 def _state(reader: Reader, run_name: str) -> tuple[str, int, str]:
     """What the run does before its first step, the last step that verl has logged after its validation, its figures."""
     run = queries.run(reader, run_name).run
-    shown = [name for name in queries.metric_names(reader, [run.id]) if name.startswith(_SHOWN)]
+    names = queries.metric_names(reader, [run.id])
+    shown = [name for pattern in _SHOWN for name in names if re.match(pattern, name)]
     page = queries.metric_series(reader, [run.id], [*shown, _LOGGED])
     latest = {series.name: (int(series.steps[-1]), float(series.values[-1])) for series in page.series}
     step, _ = latest.pop(_LOGGED, (0, 0.0))
-    figures = "  ".join(f"{name} {_of(value, at, step)}" for name, (at, value) in latest.items())
+    figures = "  ".join(f"{name} {_of(latest[name][1], latest[name][0], step)}" for name in shown if name in latest)
     return printable(run.phase or ""), step, printable(figures)
 
 

@@ -6,15 +6,19 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support import small
-from tests.support.killing import started_by, wait_until_nothing_is_left
+from tests.support.killing import kill_with_all_it_started, started_by, wait_until_nothing_is_left
 from verl_spo.demo.arithmetic import make_prompt_set, write_prompt_set
 from verl_spo.demo.recipe import Recipe
 from verl_spo.demo.tiny_model import make_tiny_model
 from verl_spo.launching.processes import remove_left, segments
+
+# Of one run, on a machine that others use, too.
+LONGEST_S = 600
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +43,18 @@ def run_dir(assets: Path, tmp_path: Path) -> Path:
 def start(run_dir: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start `verl-spo train`, or its like, on the small problem; output goes to a file beside the database.
 
-    What runs that are killed leave in shared memory goes with the test.
+    What still runs when the test ends is killed; what runs that are killed leave in shared memory goes with the test.
     """
-    before = segments()
-    yield partial(begin, run_dir)
+    before, begun = segments(), list[subprocess.Popen[str]]()
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+        begun.append(begin(run_dir, *arguments, **options))
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        if process.poll() is None:
+            kill_with_all_it_started(process)
     remove_left(segments() - before)
 
 
@@ -96,7 +108,10 @@ def to_the_end(
 ) -> int:
     """Start a run, and wait for it; nothing of it may stay behind."""
     before, process = segments(), start(name, *overrides, **environment)
-    status = process.wait(timeout=400)
+    try:
+        status = process.wait(timeout=LONGEST_S)
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"{LONGEST_S} s were not enough:\n{(run_dir / f'{name}.log').read_text()[-4000:]}")
     if expect is not None:
         assert status == expect, (run_dir / f"{name}.log").read_text()[-4000:]
     wait_until_nothing_is_left(before)

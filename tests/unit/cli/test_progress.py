@@ -77,3 +77,31 @@ def test_each_benchmark_has_a_bar_of_its_samples(
         pass
     shown = re.sub(r"\x1b\[[0-9;?]*\w", "", capsys.readouterr().out)
     assert re.search(r"aime_2024 .* 12/24 ", shown)
+    # While there is nothing, it says why; then that line is gone.
+    assert re.search(r"loading the model .* 0/\? ", shown)
+    assert "loading" not in shown.split("\r")[-1]
+    assert "0/100" not in shown
+
+
+def test_a_narrow_terminal_shows_the_bar_before_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    url, training = f"sqlite:///{tmp_path}/store.db", Training()
+    writer = start(url, training)
+    writer.submit(training.advance())
+    writer.log(
+        1,
+        {
+            "spo/reward": 0.5,
+            "spo/reward_clipped": 0.0,
+            "val-core/reasoning_gym/chain_sum/acc/mean@1": 0.25,
+            "timing_s/step": 4.0,
+        },
+    )
+    writer.close(Status.FINISHED)
+    with follow(url, "demo/spo", 40):
+        pass
+    shown = re.sub(r"\x1b\[[0-9;?]*\w", "", capsys.readouterr().out).split("\r")[-1]
+    assert re.match(r"demo/spo .* 1/40 0:00:0\d spo/reward 0.500  val-core/.*…", shown), shown

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_spo_dashboard import differences, texts
+from verl_spo_dashboard import text_differences, texts
 
 ANY_TEXT = st.text(alphabet=st.characters(codec=None))
 
@@ -39,7 +39,7 @@ def test_a_megabyte_in_a_line_is_cut() -> None:
 
 
 def test_differences_are_marked_word_by_word() -> None:
-    left, right = differences.pieces("the answer is 12", "the answer is not 13")
+    left, right = text_differences.pieces("the answer is 12", "the answer is not 13")
     assert left == [("the answer is ", False), ("12", True)]
     assert "".join(text for text, _ in right) == "the answer is not 13"
     assert [text for text, differs in right if differs] == ["not 13"]
@@ -61,15 +61,17 @@ class Reader(HTMLParser):
 
 @given(ANY_TEXT | st.sampled_from(["<script>alert(1)</script>", "</pre><img src=x>", "&lt;b&gt;", "a\"'>b"]), ANY_TEXT)
 def test_nothing_of_a_text_is_markup(left: str, right: str) -> None:
-    for text in differences.pieces(texts.visible(left), texts.visible(right)):
+    for text in text_differences.pieces(texts.visible(left), texts.visible(right)):
         reader = Reader()
-        reader.feed(differences.markup(text, "color: inherit"))
+        reader.feed(text_differences.markup(text, "color: inherit"))
         reader.close()
         assert reader.tags <= {"pre", "mark"}
         assert reader.text == "".join(words for words, _ in text)
 
 
 def test_texts_without_end_are_compared_in_time() -> None:
-    left, right = differences.pieces("a b c " * (differences.MOST // 6), "a c b " * (differences.MOST // 6))
-    assert "".join(words for words, _ in left) == "a b c " * (differences.MOST // 6)
+    left, right = text_differences.pieces(
+        "a b c " * (text_differences.MOST // 6), "a c b " * (text_differences.MOST // 6)
+    )
+    assert "".join(words for words, _ in left) == "a b c " * (text_differences.MOST // 6)
     assert any(differs for _, differs in right)

@@ -430,6 +430,6 @@ def test_the_disk_with_the_least_room_is_told_before_its_folder_is_made(
     monkeypatch.setattr("verl_spo.training.recorder.shutil.disk_usage", usage)
     (tmp_path / "history").mkdir()
     folders = [tmp_path / "history", tmp_path / "checkpoints" / "run"]
-    recorder = Recorder(SimpleNamespace(), "uid", SPOConfig(), Estimates.none(4), folders)
+    recorder = Recorder(SimpleNamespace(), "uid", SPOConfig(), Estimates.none(4), SimpleNamespace(), folders)
     assert recorder.disk_free_gb() == 3.0
     assert sorted(asked) == [tmp_path, tmp_path / "history"]
