@@ -175,7 +175,7 @@ def _database(database: Reader) -> None:
     st.text(f"{database} · {byte_size(size.bytes)} · schema {HEAD}")
     st.caption(
         f"{byte_size(size.text_bytes)} of it are compressed prompts and answers of all runs. Rows are estimated; "
-        "`verl-spo db stats` counts them."
+        "verl-spo db stats counts them."
     )
     tables = size.tables
     table: dict[str, list[object]] = {"Table": [each.name for each in tables], "Rows": [each.rows for each in tables]}
