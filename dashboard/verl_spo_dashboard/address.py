@@ -11,15 +11,6 @@ WITH = "with"
 """Runs that it is compared with, by name."""
 
 
-def begin_with(parameter: str, value: str) -> None:
-    """What a widget that the address keeps begins with, where the address says nothing.
-
-    Unlike a widget's default, it shows in the address too. A widget of the same key on the page before goes first.
-    """
-    if parameter not in st.query_params:
-        st.session_state[parameter] = st.query_params[parameter] = st.session_state.get(parameter) or value
-
-
 def runs() -> dict[str, str | list[str]]:
     """The chosen runs, as parameters of another page's address."""
     chosen: dict[str, str | list[str]] = {}

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
@@ -62,18 +63,46 @@ def choose(compares: bool = False, changed: Callable[[], None] | None = None) ->
         parts.no_runs()
         return None
     names = [run.name for run in runs]
-    # The newest one, by its name: it will not be the newest for long.
-    address.begin_with(address.RUN, names[0])
+    if address.RUN not in st.query_params:
+        # The newest one, by its name: it will not be the newest for long.
+        st.query_params[address.RUN] = names[0]
     left, right = st.columns(2) if compares else (st.container(), None)
-    name = left.selectbox("Run", names, index=None, key=address.RUN, bind="query-params", on_change=changed)
-    others = right.multiselect(
-        "Compare with", names, key=address.WITH, bind="query-params", max_selections=MOST_RUNS - 1, placeholder="None"
-    ) if right else []  # fmt: skip
+    name = _run(left, names, changed)
+    others = _others(right, names) if right else []
     chosen = data.by_names(runs, dict.fromkeys([name, *others])) if name else []
     if not chosen:
         st.info("Choose a run above.", icon=":material/list:")
         return None
     return Chosen(database, chosen)
+
+
+def _run(place: DeltaGenerator, names: Sequence[str], changed: Callable[[], None] | None) -> str | None:
+    """The widget of the page's run.
+
+    It is not bound to the address: Streamlit would let no other page name the run when it leads here.
+    """
+
+    def put() -> None:
+        st.query_params[address.RUN] = st.session_state[address.RUN] or names[0]
+        if changed is not None:
+            changed()
+
+    named = st.query_params[address.RUN]
+    st.session_state[address.RUN] = named if named in names else None
+    return place.selectbox("Run", names, index=None, key=address.RUN, on_change=put)
+
+
+def _others(place: DeltaGenerator, names: Sequence[str]) -> list[str]:
+    """The widget of the runs that it is compared with, likewise."""
+
+    def put() -> None:
+        st.query_params[address.WITH] = st.session_state[address.WITH]
+
+    named = dict.fromkeys(st.query_params.get_all(address.WITH))
+    st.session_state[address.WITH] = [name for name in named if name in names][: MOST_RUNS - 1]
+    return place.multiselect(
+        "Compare with", names, key=address.WITH, max_selections=MOST_RUNS - 1, placeholder="None", on_change=put
+    )
 
 
 def live(chosen: Chosen, draw: Draw) -> None:

@@ -62,6 +62,18 @@ def test_a_run_appears_trains_and_ends_before_ones_eyes(page: Page, url: str) ->
     expect(page.get_by_text("Nothing is running")).to_be_visible()
 
 
+def test_a_step_of_a_curve_leads_to_its_rollouts(page: Page, url: str) -> None:
+    for name in ("older", "newer"):
+        PlausibleRun(url, name=name).train(6).close()
+    page.goto("/training?run=older")
+    curve = page.locator("svg.marks").first
+    expect(curve.locator(".mark-line").first).to_be_attached()
+    expect(page.get_by_text("Nothing is running")).to_be_visible()
+    curve.click(position={"x": 150, "y": 120})
+    expect(page).to_have_url(re.compile(r"/rollouts\?run=older&from=(\d)&to=\1$"))
+    expect(page.get_by_text("of the 32 trajectories of these steps")).to_be_attached()
+
+
 def test_several_runs_are_compared(page: Page, url: str) -> None:
     for seed, name in enumerate(("a", "b")):
         PlausibleRun(url, name=name, seed=seed).train(3).close()
@@ -176,7 +188,7 @@ def test_what_is_hard_leads_to_its_prompts(page: Page, url: str) -> None:
     with open_reader(url) as reader:
         histogram = queries.step_summaries(reader, 1)[-1].value_histogram
     page.locator("svg.marks").first.locator(".mark-rect path").nth(histogram.index(max(histogram))).click()
-    expect(page).to_have_url(re.compile(r"/prompts\?.*value_from=0\.\d+&value_to=\d\.\d+"))
+    expect(page).to_have_url(re.compile(r"/prompts\?run=a&value_from=0\.\d+&value_to=\d\.\d+"))
     expect(page.get_by_test_id("stDataFrame")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="Data for verl").click()
@@ -184,6 +196,6 @@ def test_what_is_hard_leads_to_its_prompts(page: Page, url: str) -> None:
 
     page.goto("/difficulty?run=a")
     page.locator("svg.marks").filter(has_text="Data sources").locator(".mark-rect path").last.click()
-    expect(page).to_have_url(re.compile(r"/prompts\?.*source="))
+    expect(page).to_have_url(re.compile(r"/prompts\?run=a&source="))
     expect(page.get_by_text("32 prompts")).to_be_visible()
     expect(page.locator("img[src='x'], a[href^='javascript'], .katex, [data-testid=stApp] script")).to_have_count(0)

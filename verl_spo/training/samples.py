@@ -72,7 +72,7 @@ class AnswerReader:
             return []
         tags = dict(zip(batch.keys, batch.tags, strict=True))
         data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=list(_FIELDS))
-        columns = [rows_of(data.pop(name)) for name in _FIELDS]
+        columns = [rows_of(data, name) for name in _FIELDS]
         return [
             self._answer(key, tags[key], dict(zip(_FIELDS, row, strict=True)))
             for key, row in zip(keys, zip(*columns, strict=True), strict=True)

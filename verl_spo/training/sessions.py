@@ -74,9 +74,9 @@ class SessionReader:
             return {}
         ends, said = self._ends(batch, keys), self._texts(batch, [key for key in keys if uid_of(key) in kept])
         data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["metrics", "num_turns"])
-        metrics = rows_of(data["metrics"])
+        metrics = rows_of(data, "metrics")
         # verl counts both sides' messages, which take turns, and the question.
-        turns = [int(count) // 2 for count in rows_of(data["num_turns"])] if "num_turns" in data else [-1] * len(keys)
+        turns = [int(count) // 2 for count in rows_of(data, "num_turns")] if "num_turns" in data else [-1] * len(keys)
         return {
             uid_of(key): Session(ends[key], _seconds(spent), count, **said.get(key, {}))
             for key, spent, count in zip(keys, metrics, turns, strict=True)
@@ -88,7 +88,7 @@ class SessionReader:
         if not full:
             return dict.fromkeys(keys, Finish.STOP)
         data = tq.kv_batch_get(keys=full, partition_id=batch.partition_id, select_fields=["responses"])
-        last = {key: int(row[-1]) for key, row in zip(full, rows_of(data["responses"]), strict=True)}
+        last = {key: int(row[-1]) for key, row in zip(full, rows_of(data, "responses"), strict=True)}
         return {key: self.finish(lengths[key], last[key]) if key in last else Finish.STOP for key in keys}
 
     def _texts(self, batch: KVBatchMeta, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -97,7 +97,7 @@ class SessionReader:
             return {}
         fields = ["prompts", "responses", "response_mask"]
         data = tq.kv_batch_get(keys=list(keys), partition_id=batch.partition_id, select_fields=fields)
-        prompts, responses, masks = ([row.tolist() for row in rows_of(data[name])] for name in fields)
+        prompts, responses, masks = ([row.tolist() for row in rows_of(data, name)] for name in fields)
         return {
             key: {
                 "prompt": self._tokenizer.decode(prompt),
@@ -121,8 +121,10 @@ class SessionReader:
         return text
 
 
-def rows_of(column: Any) -> list[Any]:
-    """A field of verl's queue, row by row."""
+def rows_of(data: Any, name: str) -> list[Any]:
+    """A field of what verl's queue returned, row by row."""
+    # By get(): what is no tensor comes by [] as a list of another kind.
+    column = data.get(name)
     return list(column.unbind()) if isinstance(column, torch.Tensor) else list(column.tolist())
 
 

@@ -73,8 +73,7 @@ def _one(chart: Chart, run: RunRow) -> None:
             if chart.key.startswith(HISTOGRAM)
             else {"source": picked["name"]}
         )
-        # The run goes along by itself: the widget that chooses it is on both pages.
-        st.switch_page(pages.PROMPTS, query_params=query)
+        st.switch_page(pages.PROMPTS, query_params={address.RUN: run.name, **query})
 
 
 _page()

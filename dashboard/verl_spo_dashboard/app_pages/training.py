@@ -7,7 +7,7 @@ import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
-from verl_spo_dashboard import charts, data, frame, pages, panels, parts, tables
+from verl_spo_dashboard import address, charts, data, frame, pages, panels, parts, tables
 from verl_spo_dashboard.charts import PICKED, Look
 from verl_spo_dashboard.panels import AXES, VALIDATION, Chart, Drawing
 from verl_spo_dashboard.series import last_number, smooth
@@ -56,7 +56,7 @@ def _show(database: Reader, runs: Sequence[RunRow], look: Look, more: Sequence[s
         st.info("No step has ended yet: the first one brings the curves.", icon=":material/hourglass_top:")
         return
     st.caption("Click a step in a chart to read what the model answered in it.")
-    _draw([*drawn, *panels.of_time(drawing), *panels.of_distributions(runs, held.distributions)])
+    _draw([*drawn, *panels.of_time(drawing), *panels.of_distributions(runs, held.distributions)], runs[0])
     _download(runs, held.curves)
 
 
@@ -71,7 +71,7 @@ def _read(database: Reader, runs: Sequence[RunRow], more: Sequence[str]) -> data
     return held
 
 
-def _draw(drawn: Sequence[Chart]) -> None:
+def _draw(drawn: Sequence[Chart], run: RunRow) -> None:
     """Charts in rows, each as wide as it asks to be."""
     rows: list[list[Chart]] = [[]]
     for chart in drawn:
@@ -83,18 +83,17 @@ def _draw(drawn: Sequence[Chart]) -> None:
         rest = _COLUMNS - sum(widths)
         for column, chart in zip(st.columns([*widths, *[1] * rest], gap="medium"), row, strict=False):
             with column:
-                _one(chart)
+                _one(chart, run)
 
 
-def _one(chart: Chart) -> None:
+def _one(chart: Chart, run: RunRow) -> None:
     """A chart; a click on one of its steps leads to what the model answered then."""
     if not chart.clicks:
         st.vega_lite_chart(chart.spec, key=chart.key)
         return
     state: Any = st.vega_lite_chart(chart.spec, key=chart.key, on_select="rerun", selection_mode=PICKED)
     for picked in state.selection[PICKED]:
-        # The run goes along in the widget's state: Streamlit takes no parameter that a widget of the page holds.
-        st.switch_page(pages.ROLLOUTS, query_params={"step": str(int(picked["step"]))})
+        st.switch_page(pages.ROLLOUTS, query_params={address.RUN: run.name, "step": str(int(picked["step"]))})
 
 
 def _download(runs: Sequence[RunRow], curves: data.Curves) -> None:

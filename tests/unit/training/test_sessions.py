@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
-from tensordict import NonTensorStack
+from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from verl_spo.store.records import Finish
 from verl_spo.store.text import Part
@@ -47,22 +48,21 @@ class Tokenizer:
         return " ".join(str(token) for token in tokens if not (skip_special_tokens and token == EOS))
 
 
+def _as_verl_has_it(value: Any) -> Any:
+    return torch.tensor(value) if isinstance(value, list) else value
+
+
 @pytest.fixture
 def batch(monkeypatch: pytest.MonkeyPatch) -> KVBatchMeta:
     """The rows above, in a queue that is only there to be read, and notes what is."""
 
-    def get(keys: list[str], partition_id: str, select_fields: list[str]) -> dict[str, Any]:
+    def get(keys: list[str], partition_id: str, select_fields: list[str]) -> TensorDict:
         assert partition_id == "train"
         READ.append((tuple(keys), tuple(select_fields)))
         rows = [{"prompts": [7, 8], **ROWS[key]} for key in keys]
-        columns = {name: [row[name] for row in rows if name in row] for name in select_fields}
-        return {
-            name: NonTensorStack(*values)
-            if name in ("metrics", "num_turns")
-            else torch.nested.as_nested_tensor([torch.tensor(value) for value in values], layout=torch.jagged)
-            for name, values in columns.items()
-            if values
-        }
+        return list_of_dict_to_tensordict(
+            [{name: _as_verl_has_it(row[name]) for name in select_fields if name in row} for row in rows]
+        )
 
     READ.clear()
     monkeypatch.setattr(sessions.tq, "kv_batch_get", get)
