@@ -1,12 +1,14 @@
-"""Take the documentation's pictures of the dashboard from a real run.
+"""Take the documentation's pictures of the dashboard.
 
-    python docs/take_pictures.py sqlite:///demo/verl_spo.db arithmetic/spo-1
+    python docs/take_pictures.py                                              # of two runs that are made up
+    python docs/take_pictures.py sqlite:///demo/verl_spo.db arithmetic/spo-1  # of a real one
 
-needs Chromium at /usr/bin/chromium (Debian's package `chromium`).
+needs Chromium at /usr/bin/chromium (Debian's package `chromium`), and is run from the checkout's top.
 """
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -17,27 +19,45 @@ from verl_spo_dashboard.server import serve
 FOLDER = Path(__file__).parent / "images"
 WIDTH = 1280
 SETTLED_MS = 3000
+IN_THE_DARK = ("training", "prompts")
+"""Pages that are shown on a dark background too."""
+
+MADE_UP = "arithmetic/spo-1"
 
 
 def main(url: str, run: str) -> None:
-    """Write every page, each as `NAME-light.png` and `NAME-dark.png`."""
+    """Write every page as `NAME-light.png`, and some as `NAME-dark.png`."""
     pages = {
         "runs": "/",
         "training": f"/training?run={quote(run)}",
+        "difficulty": f"/difficulty?run={quote(run)}",
         "prompts": f"/prompts?run={quote(run)}&sort=Most+visits+first&prompt={most_visited(url, run)}",
-        "compare": f"/compare?run={quote(run)}&with={quote(another(url, run))}",
-        "system": f"/system?run={quote(run)}",
         "prompt": f"/prompt?run={quote(run)}&sort=Most+visits+first&prompt={most_visited(url, run)}",
         "rollouts": f"/rollouts?run={quote(run)}&rollout={latest_rollout(url, run)}",
+        "benchmarks": f"/benchmarks?run={quote(run)}",
+        "compare": f"/compare?run={quote(run)}&with={quote(another(url, run))}",
+        "system": f"/system?run={quote(run)}",
     }
     with serve(url, port=0) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
         )
-        for scheme in ("light", "dark"):
-            for name, address in pages.items():
-                take(browser, server.address + address, scheme, FOLDER / f"{name}-{scheme}.png")
+        for name, address in pages.items():
+            take(browser, server.address + address, "light", FOLDER / f"{name}-light.png")
+            if name in IN_THE_DARK:
+                take(browser, server.address + address, "dark", FOLDER / f"{name}-dark.png")
         browser.close()
+
+
+def make_up(url: str) -> None:
+    """Two runs that look like real ones, one of them with benchmarks."""
+    from tests.support.benchmarked import benchmarked
+    from tests.support.plausible import PlausibleRun, arithmetic
+
+    questions = arithmetic(2000)
+    PlausibleRun(url, name="arithmetic/spo-2", questions=questions, batch=64, seed=3, speed=0.01).train(150).close()
+    PlausibleRun(url, name=MADE_UP, questions=questions, batch=64, speed=0.008).train(240).close()
+    benchmarked(url, MADE_UP, (0, 80, 160, 240))
 
 
 def most_visited(url: str, run: str) -> int:
@@ -81,4 +101,11 @@ def content_height(page: Page) -> int:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1:]:
+        main(*sys.argv[1:])
+    else:
+        sys.path.insert(0, str(Path.cwd()))
+        with TemporaryDirectory() as folder:
+            made_up = f"sqlite:///{folder}/verl_spo.db"
+            make_up(made_up)
+            main(made_up, MADE_UP)
