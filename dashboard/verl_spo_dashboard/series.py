@@ -6,7 +6,7 @@ import numpy as np
 
 from verl_spo.store.records import FloatArray, IntArray
 
-MOST_POINTS = 300
+MOST_POINTS = 200
 """Points of a line, at most: a chart is not wider, and each one travels to the browser."""
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -93,7 +92,7 @@ def lines(curves: Sequence[Line], titles: Titles, look: Look = Look(), runs: Seq
     ]
     pointer = _pointer(drawn, len(runs) > 1, len(parts) > 1, look)
     body = {"encoding": {"x": across(look.axis)}, "layer": [*layers, pointer]}
-    return chart(titles, {"points": _points(drawn), "hover": _hover(drawn)}, body)
+    return chart(titles, {"points": _points(drawn), "hover": _hover(drawn, look)}, body)
 
 
 def legend(runs: Sequence[str]) -> Spec:
@@ -148,25 +147,26 @@ def _marks(drawn: Sequence[_Drawn], title: str, look: Look) -> Iterator[tuple[Sp
 
 
 def _points(drawn: Sequence[_Drawn]) -> pa.Table:
-    numbers = {
-        name: np.concatenate([getattr(each, name) for each in drawn])
-        for name in ("x", "values", "smoothed", "low", "high")
-    }
-    numbers["value"] = numbers.pop("values")
-    names: dict[str, Any] = {
-        name: pa.array([getattr(each.line, name) for each in drawn for _ in each.x]).dictionary_encode()
+    """What the marks need: each byte of it travels to the browser again at every step of a run that trains."""
+    needed = ("x", "smoothed", "low", "high") if any(each.thinned for each in drawn) else ("x", "smoothed", "values")
+    numbers = {name: _single(np.concatenate([getattr(each, name) for each in drawn])) for name in needed}
+    if "values" in numbers:
+        numbers["value"] = numbers.pop("values")
+    places = np.repeat(np.arange(len(drawn), dtype=np.int8), [each.x.size for each in drawn])
+    names = {
+        name: pa.DictionaryArray.from_arrays(places, [getattr(each.line, name) for each in drawn])
         for name in ("run", "part")
     }
-    return pa.table({name: _single(values) for name, values in numbers.items()} | names)
+    return pa.table({**numbers, **names})
 
 
-def _hover(drawn: Sequence[_Drawn]) -> pa.Table:
+def _hover(drawn: Sequence[_Drawn], look: Look) -> pa.Table:
     """What stands at each place, of every curve: its value there, or its last one before."""
     x = np.unique(np.concatenate([each.x for each in drawn]))
     x = x[thin(x.size)]
     columns = {"x": x, "step": _at(x, drawn[0].x, drawn[0].steps.astype(np.float64))}
     columns |= {f"c{number}": _at(x, each.x, each.smoothed) for number, each in enumerate(drawn)}
-    if len(drawn) == 1:
+    if len(drawn) == 1 and look.weight:
         columns["value"] = _at(x, drawn[0].x, drawn[0].values)
     return pa.table({name: _single(values) for name, values in columns.items()})
 

@@ -19,12 +19,13 @@ def stacked(x: FloatArray, parts: Mapping[str, FloatArray], titles: Titles, axis
         axis: What `x` counts.
     """
     names: Sequence[str] = list(parts)
+    places = np.repeat(np.arange(len(names), dtype=np.int8), x.size)
     table = pa.table(
         {
             "x": np.tile(x, len(names)).astype(np.float32),
             "value": np.concatenate(list(parts.values())).astype(np.float32),
-            "part": pa.array(np.repeat(names, x.size).tolist()).dictionary_encode(),
-            "place": np.repeat(np.arange(len(names), dtype=np.int8), x.size),
+            "part": pa.DictionaryArray.from_arrays(places, names),
+            "place": places,
         }
     )
     legend = {**LEGEND, "orient": "right", "symbolType": "square", "labelLimit": 130}

@@ -88,7 +88,7 @@ def test_what_thinning_leaves_out_is_within_the_band() -> None:
     values[1234], values[4321] = 7.0, -3.0
     table = charts.lines([line(values=tuple(values))], TITLES)["datasets"]["points"].to_pydict()
     assert (max(table["high"]), min(table["low"])) == (7.0, -3.0)
-    assert max(table["value"]) == 0.0
+    assert max(table["smoothed"]) == 0.0
 
 
 def test_the_pointer_says_what_every_run_had_there() -> None:
