@@ -23,7 +23,10 @@ _PUBLISHED = {source.data_source for source in SOURCES.values()}
 
 Scorers = Annotated[
     list[str] | None,
-    typer.Option("--scorer", help="math_verify, reference or math_dapo; may be repeated. By default the first two."),
+    typer.Option(
+        "--scorer",
+        help="math_verify, reference or math_dapo; may be repeated. By default the first two, of published sets.",
+    ),
 ]
 
 
@@ -36,13 +39,23 @@ def score(
     """Judge a run's stored samples by more scorers than the reward of its recipe."""
     with open_reader(db) as reader:
         rows = queries.evaluations(reader, queries.run(reader, run).run.id)
-        judge(reader, db, rows, scorer, again)
+        if judge(reader, db, rows, scorer, again):
+            return
+    say(f"{run}: nothing to judge; {_why_nothing(rows, scorer)}")
+
+
+def _why_nothing(rows: Sequence[EvaluationRow], scorers: Sequence[str] | None) -> str:
+    if not rows:
+        return "it has no samples: `verl-spo evaluate` makes some"
+    if scorers is None and not any(row.benchmark in _PUBLISHED for row in rows):
+        return f"name a --scorer for {', '.join(sorted({row.benchmark for row in rows}))}, which are no published sets"
+    return "all samples are judged; --again judges them again"
 
 
 def judge(
     reader: Reader, db: str, rows: Sequence[EvaluationRow], scorers: Sequence[str] | None, again: bool = False
-) -> None:
-    """Let scorers judge samples.
+) -> int:
+    """Let scorers judge samples; returns how many verdicts that makes.
 
     Args:
         reader: The store.
@@ -56,6 +69,7 @@ def judge(
         DataError: Texts of samples are gone.
     """
     names = scorers_of(scorers, {row.benchmark for row in rows})
+    total = 0
     with Evaluating(StoreConfig(url=db)) as store:
         for row in rows:
             for name in names if scorers is not None or row.benchmark in _PUBLISHED else ():
@@ -65,6 +79,8 @@ def judge(
                     count += len(verdicts.place)
                 if count:
                     say(f"{row.benchmark}, step {row.step}: {name} has judged {count:,} samples")
+                total += count
+    return total
 
 
 def scorers_of(scorers: Sequence[str] | None, benchmarks: Collection[str]) -> Sequence[str]:

@@ -114,7 +114,9 @@ def test_scorers_judge_what_is_stored(db: str) -> None:
         judged = [sample.verdicts["reference"] for sample in queries.evaluation_samples(reader, row.id, place=0)]
     truth = str(evaluation().problems[0].ground_truth)
     assert [(each.score, each.found) for each in judged] == [(1.0, truth), (0.0, f"{truth}.0"), (0.0, "0"), (0.0, "")]
-    assert "has judged" not in run("score", "other", "--scorer", "reference").output
+    said = run("score", "other", "--scorer", "reference").output
+    assert "has judged" not in said
+    assert "all samples are judged; --again" in said
     assert "has judged 12 samples" in run("score", "other", "--scorer", "reference", "--again").output
     assert "Judged by `reference`" in run("report", "other", "--scorer", "reference").output
 
