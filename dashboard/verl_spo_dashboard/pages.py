@@ -1,7 +1,6 @@
 """Which pages there are, by the files that Streamlit knows them by, and how one leads to another."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 
@@ -31,11 +30,6 @@ def all_pages() -> list[st.Page]:
         st.Page(COMPARE, title="Compare", icon=":material/compare_arrows:", url_path="compare"),
         st.Page(SYSTEM, title="System", icon=":material/dns:", url_path="system"),
     ]
-
-
-def exists(page: str) -> bool:
-    """Whether there is such a page."""
-    return Path(__file__).with_name("app_pages").joinpath(Path(page).name).is_file()
 
 
 def links(pages: Sequence[st.Page]) -> None:

@@ -1,7 +1,7 @@
 """What several pages show: errors, empty states, a run's status.
 
 Whatever comes from a run, a prompt or a model (names, texts, and messages of errors, which quote them) is shown by
-`st.text`, `st.code`, `st.dataframe`, options of select boxes and charts only, and escaped by `differences.py`:
+`st.text`, `st.code`, `st.dataframe`, options of select boxes and charts only, and escaped by `text_differences.py`:
 Streamlit's labels, captions and alerts read Markdown.
 """
 

@@ -37,13 +37,12 @@ def _links() -> None:
     with st.container(horizontal=True, gap="small"):
         chosen = address.runs()
         st.page_link(pages.TRAINING, label="Their curves, overlaid", icon=":material/show_chart:", query_params=chosen)
-        if pages.exists(pages.DIFFICULTY):
-            st.page_link(
-                pages.DIFFICULTY,
-                label="Their difficulty, side by side",
-                icon=":material/bar_chart:",
-                query_params=chosen,
-            )
+        st.page_link(
+            pages.DIFFICULTY,
+            label="Their difficulty, side by side",
+            icon=":material/fitness_center:",
+            query_params=chosen,
+        )
 
 
 def _summary(found: Sequence[RunDetail]) -> None:

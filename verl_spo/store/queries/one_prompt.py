@@ -1,14 +1,12 @@
 """One prompt among the others of its run, and in other runs."""
 
-import math
 from dataclasses import dataclass
 
 from sqlalchemy import and_, select
 
-from verl_spo.core.interval import wilson_interval
 from verl_spo.store.database.reader import Reader
 from verl_spo.store.queries.prompt_plan import SORT_COLUMNS, PromptFilter, Sort
-from verl_spo.store.queries.prompts import prompts
+from verl_spo.store.queries.prompts import estimate, prompts
 from verl_spo.store.schema import Run, TrackerState, table_of
 
 
@@ -69,11 +67,8 @@ def prompt_in_runs(reader: Reader, prompt_id: int, limit: int = 50) -> list[Prom
         .order_by(Run.created_at.desc(), Run.id.desc())
         .limit(limit)
     )
-    found = []
     with reader.connect() as connection:
-        for row in connection.execute(query):
-            evidence = row.alpha + row.beta
-            value, n_eff = row.alpha / evidence, evidence * math.exp(row.z - row.clock)
-            low, high = (float(end[0]) for end in wilson_interval([value], [n_eff]))
-            found.append(PromptInRun(row.id, row.name, value, low, high, n_eff, row.visits, row.last_step))
-    return found
+        return [
+            PromptInRun(row.id, row.name, **estimate(row, row.clock), visits=row.visits, last_step=row.last_step)
+            for row in connection.execute(query)
+        ]

@@ -121,22 +121,24 @@ def texts_of(connection: Connection, prompt_ids: Sequence[int]) -> Mapping[int, 
 
 def prompt_row(key: Any, text: Any, clock: float) -> PromptRow:
     """A prompt from its tracker's row, with `STATE_COLUMNS`, and its own."""
-    evidence = key.alpha + key.beta
-    value, n_eff = key.alpha / evidence, evidence * math.exp(key.z - clock)
-    low, high = wilson_interval([value], [n_eff])
     return PromptRow(
         prompt_id=key.prompt_id,
         digest=bytes(text.digest),
         data_source=text.data_source,
         text=question(text.messages),
         ground_truth=text.ground_truth,
-        value=value,
-        low=float(low[0]),
-        high=float(high[0]),
-        n_eff=n_eff,
+        **estimate(key, clock),
         visits=key.visits,
         last_step=key.last_step,
     )
+
+
+def estimate(state: Any, clock: float) -> dict[str, float]:
+    """`value`, `low`, `high` and `n_eff` of a tracker's row at a run's clock."""
+    evidence = state.alpha + state.beta
+    value, n_eff = state.alpha / evidence, evidence * math.exp(state.z - clock)
+    low, high = (float(end[0]) for end in wilson_interval([value], [n_eff]))
+    return {"value": value, "low": low, "high": high, "n_eff": n_eff}
 
 
 def clock_of(connection: Connection, run_id: int) -> float:
