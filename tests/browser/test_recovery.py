@@ -42,9 +42,10 @@ def test_a_page_recovers_by_itself(page: Page, url: str, running: bool) -> None:
 
 @pytest.mark.parametrize("path", addresses.paths())
 def test_a_page_that_opens_while_the_database_is_away_recovers(page: Page, url: str, path: str) -> None:
-    PlausibleRun(url, name="a").train(4).close()
+    for name in ("a", "b"):
+        PlausibleRun(url, name=name).train(4).close()
     away(url)
-    page.goto(f"/{path}?run=a&step=3&prompt=1")
+    page.goto(f"/{path}?run=a&with=b&step=3&prompt=1")
     expect(page.get_by_text("This cannot be shown.").first).to_be_visible()
     back(url)
     expect(page.get_by_text("This cannot be shown.")).to_have_count(0)

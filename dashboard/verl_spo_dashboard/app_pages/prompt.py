@@ -53,7 +53,7 @@ def _go(prompt_id: int | None, run: str | None = None) -> None:
     """Show another prompt, or the same one of another run. The whole page has to hear of it, not only what is live."""
     st.query_params["prompt"] = str(prompt_id)
     if run is not None:
-        st.session_state[address.RUN] = run
+        st.query_params[address.RUN] = run
     _forget()
     st.session_state[_GONE] = True
 
