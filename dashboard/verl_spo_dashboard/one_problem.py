@@ -9,7 +9,7 @@ from verl_spo.evaluation.doubts import IN_WORDS, doubts
 from verl_spo.evaluation.evaluated import Evaluated
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import SampleRow
-from verl_spo_dashboard import address, parts, texts
+from verl_spo_dashboard import address, choosing, parts, texts
 from verl_spo_dashboard.wording import NOTHING
 
 _SHOWN_ANSWERS = 200
@@ -62,13 +62,8 @@ def _samples(samples: list[SampleRow], truth: str) -> None:
         table[name] = [each.verdicts[name].score if name in each.verdicts else None for each in samples]
     table["Answer"] = [_answer(each) for each in samples]
     table["To doubt"] = [_doubts(each, truth, "reference" in names) for each in samples]
-    ids = [each.sample for each in samples]
-    key = f"samples-{samples[0].place if samples else 0}-{len(samples)}"
-    st.dataframe(
-        table, key=key, hide_index=True, on_select=lambda: _choose(key, ids), alt="Samples",
-        selection_mode=["single-row", "single-cell"],
-        column_config={"To doubt": st.column_config.TextColumn(help="Why to look before believing the verdict.")},
-    )  # fmt: skip
+    layout = {"To doubt": st.column_config.TextColumn(help="Why to look before believing the verdict.")}
+    choosing.table(table, "sample", [str(each.sample) for each in samples], column_config=layout, alt="Samples")
     chosen = address.number("sample")
     sample = next((each for each in samples if each.sample == chosen), samples[0] if samples else None)
     if sample is None:
@@ -92,12 +87,3 @@ def _doubts(sample: SampleRow, truth: str, by_reference: bool) -> str:
     scores = {name: verdict.score for name, verdict in sample.verdicts.items()}
     found = doubts(sample.response, truth, sample.finish, scores)
     return ", ".join(text for name, text in IN_WORDS.items() if name in found and (by_reference or name != "thoughts"))
-
-
-def _choose(key: str, ids: list[int]) -> None:
-    selection = st.session_state[key]["selection"]
-    rows = [row for row, _ in selection["cells"]] or selection["rows"]
-    if rows:
-        st.query_params["sample"] = str(ids[rows[0]])
-    else:
-        st.query_params.pop("sample", None)

@@ -11,7 +11,7 @@ from verl_spo.evaluation.evaluated import FIGURES, Evaluated, common_samples
 from verl_spo.evaluation.intervals import Interval
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import EvaluationRow, RunRow
-from verl_spo_dashboard import address, benchmark_results, charts, data, frame, one_problem, panels
+from verl_spo_dashboard import address, benchmark_results, charts, choosing, data, frame, one_problem, panels
 from verl_spo_dashboard.benchmark_results import Policies
 from verl_spo_dashboard.charts import Estimate, Line, Titles
 from verl_spo_dashboard.wording import NOTHING, counted
@@ -265,11 +265,7 @@ def _problems(view: View, after: Evaluated, before: Evaluated | None) -> None:
     if then is not None:
         table["Before"] = [100 * then[place] for place in places]
         table["Change"] = [100 * (now[place] - then[place]) for place in places]
-    key = f"problems-{after.row.id}-{before.row.id if before else 0}"
-    st.dataframe(
-        table, key=key, column_config=_PROBLEMS, hide_index=True, height=380, on_select=lambda: _choose(key, places),
-        selection_mode=["single-row", "single-cell"], alt="Problems",
-    )  # fmt: skip
+    choosing.table(table, "problem", list(map(str, places)), column_config=_PROBLEMS, height=380, alt="Problems")
     place = address.number("problem")
     if place is None or place >= len(places):
         st.info("Click a problem to read its answers.", icon=":material/ads_click:")
@@ -283,15 +279,6 @@ _PROBLEMS = {
     "Before": st.column_config.NumberColumn(format="%.1f", help="Mean score of the policy that it is held against."),
     "Change": st.column_config.NumberColumn(format="%+.1f", help="Points won, or lost."),
 }
-
-
-def _choose(key: str, places: Sequence[int]) -> None:
-    selection = st.session_state[key]["selection"]
-    rows = [row for row, _ in selection["cells"]] or selection["rows"]
-    if rows:
-        st.query_params["problem"] = str(places[rows[0]])
-    else:
-        st.query_params.pop("problem", None)
 
 
 def _without_samples(database: Reader, runs: Sequence[RunRow]) -> None:

@@ -62,8 +62,8 @@ def _row(charts: Sequence[Chart], of: Sequence[RunRow]) -> None:
 
 
 def _one(chart: Chart, run: RunRow) -> None:
-    """A chart; a click on a bar of prompts leads to these prompts, where the page is about their run."""
-    if not chart.clicks or run.name != st.session_state.get(address.RUN):
+    """A chart; a click on a bar of prompts leads to these prompts."""
+    if not chart.clicks:
         st.vega_lite_chart(chart.spec, key=chart.key)
         return
     state: Any = st.vega_lite_chart(chart.spec, key=chart.key, on_select="rerun", selection_mode=PICKED)

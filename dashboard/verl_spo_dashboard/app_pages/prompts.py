@@ -1,6 +1,5 @@
 """A run's prompts: the table of all, and one's history and answers beside it."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import PromptFilter, PromptRow, RunRow, SelectedPrompt, Sparkline
-from verl_spo_dashboard import address, alerts, exports, frame, parts, prompt_filters, texts
+from verl_spo_dashboard import address, choosing, exports, frame, prompt_filters, texts
 from verl_spo_dashboard.asked import ORDER, ORDERS
 from verl_spo_dashboard.one_prompt import interval, show
 from verl_spo_dashboard.wording import counted
@@ -27,21 +26,29 @@ def _page() -> None:
         chosen = frame.choose(changed=_first_page)
         if chosen is None:
             return
-        database, run = chosen.database, chosen.run
-        parts.notes([run], time.time())
-        alerts.show(database, [run])
-        if not run.pool_size:
+        if not chosen.run.pool_size:
+            frame.live(chosen, _until_registered)
             return
         wide, narrow = st.columns([3, 2])
         with wide:
             words = prompt_filters.search(_first_page)
         order = narrow.selectbox("Order", list(ORDERS), key=ORDER, bind="query-params", on_change=_first_page)
-        where = prompt_filters.controls(database, words, _first_page)
-        left, right = st.columns([5, 4], gap="large")
-        with left:
-            _table(database, run, where, order)
-        with right:
-            show(database, run, address.number("prompt"))
+        where = prompt_filters.controls(chosen.database, words, _first_page)
+        frame.live(chosen, lambda database, runs: _draw(database, runs[0], where, order))
+
+
+def _until_registered(_: Reader, runs: Sequence[RunRow]) -> None:
+    """A run that starts has no prompts yet."""
+    if runs[0].pool_size:
+        st.rerun()
+
+
+def _draw(database: Reader, run: RunRow, where: PromptFilter, order: str) -> None:
+    left, right = st.columns([5, 4], gap="large")
+    with left:
+        _table(database, run, where, order)
+    with right:
+        show(database, run, address.number("prompt"))
 
 
 def _first_page() -> None:
@@ -86,32 +93,11 @@ def _downloads(database: Reader, run: RunRow, where: PromptFilter, order: str) -
 
 
 def _rows(rows: Sequence[PromptRow], sparks: Mapping[int, Sparkline]) -> None:
-    """The table; a click on a row, or its tick, chooses the prompt."""
-    ids = [row.prompt_id for row in rows]
-    key = f"prompts-{hash(tuple(ids))}"
-    chosen = address.number("prompt")
-    before = [ids.index(chosen)] if chosen in ids else []
-    st.dataframe(
-        _columns(rows, sparks),
-        key=key,
-        column_config=_layout(),
-        hide_index=True,
-        height="content",
-        on_select=lambda: _choose(key, ids),
-        selection_mode=["single-row", "single-cell"],
-        selection_default={"selection": {"rows": before, "columns": [], "cells": []}},
-        alt="Prompts",
-    )
-
-
-def _choose(key: str, ids: Sequence[int]) -> None:
-    selection = st.session_state[key]["selection"]
-    rows = [row for row, _ in selection["cells"]] or selection["rows"]
-    if rows:
-        st.query_params["prompt"] = str(ids[rows[0]])
-        st.session_state[key] = {"selection": {"rows": rows[:1], "columns": [], "cells": []}}
-    else:
-        st.query_params.pop("prompt", None)
+    """The table; a chosen row shows the prompt beside it."""
+    choosing.table(
+        _columns(rows, sparks), "prompt", [str(row.prompt_id) for row in rows],
+        column_config=_layout(), height="content", alt="Prompts",
+    )  # fmt: skip
 
 
 def _read_page(database: Reader, run: RunRow, where: PromptFilter, order: str, page: int) -> Sequence[PromptRow]:

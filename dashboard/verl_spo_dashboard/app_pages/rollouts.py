@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RolloutFilter, RolloutPage, RolloutRow, RunRow
-from verl_spo_dashboard import address, charts, frame, one_rollout
+from verl_spo_dashboard import address, charts, choosing, frame, one_rollout
 from verl_spo_dashboard.charts import CHOSEN, Titles
 from verl_spo_dashboard.one_rollout import FINISHES, key_of, named
 from verl_spo_dashboard.wording import counted
@@ -124,35 +123,13 @@ def _filter_reward() -> None:
 
 
 def _table(rows: Sequence[RolloutRow]) -> None:
-    """The table; a click on a row, or its tick, opens the rollout."""
+    """The table; a chosen row opens the rollout."""
     if not rows:
         return
-    keys = [named(row.observation.key) for row in rows]
-    key = f"rollouts-{hash(tuple(keys))}"
-    opened = st.query_params.get(_ROLLOUT)
-    st.dataframe(
-        one_rollout.columns(rows),
-        key=key,
-        column_config=one_rollout.layout(),
-        hide_index=True,
-        height="content",
-        on_select=lambda: _choose(key, keys),
-        selection_mode=["single-row", "single-cell"],
-        selection_default={
-            "selection": {"rows": [keys.index(opened)] if opened in keys else [], "columns": [], "cells": []}
-        },
-        alt="Rollouts",
-    )
-
-
-def _choose(key: str, keys: Sequence[str]) -> None:
-    selection: Any = st.session_state[key]["selection"]
-    rows = [row for row, _ in selection["cells"]] or selection["rows"]
-    if rows:
-        st.query_params[_ROLLOUT] = keys[rows[0]]
-        st.session_state[key] = {"selection": {"rows": rows[:1], "columns": [], "cells": []}}
-    else:
-        st.query_params.pop(_ROLLOUT, None)
+    choosing.table(
+        one_rollout.columns(rows), _ROLLOUT, [named(row.observation.key) for row in rows],
+        column_config=one_rollout.layout(), height="content", alt="Rollouts",
+    )  # fmt: skip
 
 
 def _further(page: RolloutPage) -> None:
