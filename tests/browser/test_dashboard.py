@@ -112,6 +112,20 @@ def test_prompts_are_searched_sorted_and_opened(page: Page, url: str) -> None:
     expect(page.get_by_text("Right answer: 12346")).to_be_visible()
 
 
+def test_prompts_go_on_with_a_run_that_trains(page: Page, url: str) -> None:
+    run = PlausibleRun(url, name="a", questions=arithmetic(32)).train(1)
+    page.goto("/prompts?run=a&prompt=1")
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    visits = page.get_by_test_id("stMetric").filter(has_text="Visits").get_by_test_id("stMetricValue")
+    expect(visits).to_have_text("1")
+    page.evaluate("window.loadedOnce = true")
+    run.train(2)
+    expect(visits).to_have_text("3")
+    run.close()
+    expect(page.get_by_text("Nothing is running")).to_be_visible()
+    assert page.evaluate("window.loadedOnce")
+
+
 def test_an_address_names_the_run_that_is_shown(page: Page, url: str) -> None:
     PlausibleRun(url, name="a").train(1).close()
     page.goto("/training")
@@ -174,6 +188,18 @@ def test_benchmarks_lead_to_a_problem_and_a_samples_text(page: Page, url: str) -
     expect(page.get_by_text("Sample 3 · ")).to_be_visible()
     expect(page.get_by_text("<script>alert(2)</script>").first).to_be_visible()
     expect(page).not_to_have_title("caught")
+
+
+def test_what_is_hard_for_another_run_leads_to_its_prompts(page: Page, url: str) -> None:
+    for name in ("a", "b"):
+        PlausibleRun(url, name=name).train(6).close()
+    page.goto("/difficulty?run=a&with=b")
+    expect(page.locator("svg.marks")).to_have_count(19)
+    bars = page.locator("svg.marks").nth(1).locator(".mark-rect path")
+    heights = [box["height"] if (box := bar.bounding_box()) else 0 for bar in bars.all()]
+    bars.nth(heights.index(max(heights))).click()
+    expect(page).to_have_url(re.compile(r"/prompts\?run=b&value_from=0\.\d+&value_to=\d\.\d+"))
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
 
 
 def test_what_is_hard_leads_to_its_prompts(page: Page, url: str) -> None:

@@ -37,29 +37,17 @@ class Axis:
 STEP = Axis("step", "d")
 
 
-def across(axis: Axis) -> Spec:
-    """The field `x` on the horizontal axis."""
+def across(axis: Axis, field: str = "x") -> Spec:
+    """A field on the horizontal axis."""
     whole = {"tickMinStep": 1} if axis.form == "d" else {}
     ticks = {"format": axis.form, "tickCount": 6, "titlePadding": 4, "labelPadding": 6, **whole}
-    return {
-        "field": "x",
-        "type": "quantitative",
-        "title": axis.title,
-        "axis": ticks,
-        "scale": {"zero": False, "nice": False},
-    }
+    scale = {"zero": False, "nice": False}
+    return {"field": field, "type": "quantitative", "title": axis.title, "axis": ticks, "scale": scale}
 
 
 def step_axis() -> Spec:
     """The training step, on the horizontal axis."""
-    axis = {"format": "d", "tickMinStep": 1, "tickCount": 6, "titlePadding": 4, "labelPadding": 6}
-    return {
-        "field": "step",
-        "type": "quantitative",
-        "title": "step",
-        "axis": axis,
-        "scale": {"zero": False, "nice": False},
-    }
+    return across(STEP, "step")
 
 
 def value_axis(field: str, title: str, scale: Spec) -> Spec:
