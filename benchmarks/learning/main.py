@@ -26,8 +26,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.learning import report, rows, settings
 from benchmarks.learning.curves import curves
-from benchmarks.learning.lab import loop, variance
-from benchmarks.learning.lab.loop import Setting
+from benchmarks.learning.lab import loop, pools, variance
+from benchmarks.learning.lab.loop import ADDITIONS, Setting
 from benchmarks.learning.lab.methods import Variant
 from benchmarks.learning.lab.task import Task, make_task
 from benchmarks.learning.real import parts, trial
@@ -40,6 +40,7 @@ REPOSITORY = Path(__file__).parents[2]
 OUTPUTS = REPOSITORY / "outputs"
 DOCUMENT = REPOSITORY / "docs" / "learning.md"
 VARIANCE = rows.RESULTS / "gradient_variance.json"
+DEFAULT_POOL = 1024
 PARTS = rows.RESULTS / "asynchronous_parts.json"
 Tables = Mapping[Setting, Sequence[Variant]]
 
@@ -123,7 +124,7 @@ def run_missing(
     """Make and keep what is missing; all variants of a seed before the next seed, so that tables stay balanced."""
     path = results(tier)
     for setting, variants in tables.items():
-        task = make_or_load_task(setting.pool)
+        task = task_of(setting)
         for seed, variant in missing(path, setting, variants, seeds, task.policy_digest):
             started = time.monotonic()
             row = run(task, setting, variant, seed)
@@ -163,6 +164,14 @@ def key_of(variant: Variant) -> rows.VariantKey:
 def model_folder(pool: int) -> Path:
     """Where the starting policy for so many prompts is kept."""
     return OUTPUTS / "lab" / f"pool-{pool}"
+
+
+@functools.cache
+def task_of(setting: Setting) -> Task:
+    """The prompts of a setting, and the model that it starts from."""
+    if setting.prompts == ADDITIONS:
+        return make_or_load_task(setting.pool)
+    return pools.make_pool(make_or_load_task(DEFAULT_POOL), setting.prompts, setting.pool)
 
 
 @functools.cache

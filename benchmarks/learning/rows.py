@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -44,8 +44,10 @@ class Row:
         degenerate: Share of trajectories without a learning signal: advantage 0.
         trajectories_to_target: Until the reward curve is `TARGET_GAIN` above its start; None if it never is.
         extra_logprob_passes: A step, beside what every method needs.
-        curve: (step, expected reward, validation accuracy), step 0 first.
+        curve: (step, expected reward, validation accuracy), step 0 first; a step counts as `batch` trajectories
+            generated, thrown away or not.
         metrics: Whatever else helps to understand the run: means over it.
+        tokens: Of all responses generated up to each point of the curve; empty where they were not counted.
     """
 
     tier: str
@@ -67,6 +69,7 @@ class Row:
     extra_logprob_passes: float
     curve: Curve
     metrics: dict[str, float]
+    tokens: list[int] = field(default_factory=list)
 
     @classmethod
     def from_curve(cls, curve: Curve, batch: int, **rest: Any) -> "Row":
@@ -86,9 +89,19 @@ class Row:
     def through(self, steps: int) -> "Row":
         """The beginning of the run; its `metrics` and shares stay those of the whole."""
         rest = {
-            field.name: getattr(self, field.name) for field in fields(self) if field.name not in (*_OF_CURVE, "steps")
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name not in (*_OF_CURVE, "steps", "tokens")
         }
         return Row.from_curve([point for point in self.curve if point[0] <= steps], steps=steps, **rest)
+
+    def area_by_tokens(self, tokens: int) -> float:
+        """Mean of the reward curve over the first so many generated tokens."""
+        curve = [(count, reward) for count, (_, reward, _) in zip(self.tokens, self.curve, strict=True)]
+        inside = [point for point in curve if point[0] < tokens]
+        after = next(point for point in curve if point[0] >= tokens)
+        share = (tokens - inside[-1][0]) / (after[0] - inside[-1][0])
+        return area_under([*inside, (tokens, inside[-1][1] + share * (after[1] - inside[-1][1]))])
 
     @property
     def variant(self) -> VariantKey:

@@ -39,6 +39,24 @@ _NARROWING = (
     Variant("spo, optimal baseline", "kl", "trajectory"),
     Variant("reinforce, optimal baseline"),
 )
+# What an engineer would choose among, where a pool is as real ones are.
+_CHOICES = (
+    Variant("grpo"),
+    Variant("grpo, dynamic sampling"),
+    Variant("rloo"),
+    Variant("opo"),
+    Variant("optimal token baseline"),
+    Variant("reinforce++"),
+    Variant("reinforce++, group baseline"),
+    Variant("reinforce, optimal baseline"),
+    Variant("spo", "kl", "trajectory"),
+    Variant("spo", "drift", "trajectory"),
+    Variant("spo", "event", "token"),
+    Variant("spo, no baseline", "kl", "trajectory"),
+    Variant("spo, uniform sampling", "kl", "trajectory"),
+    Variant("spo, epochs", "kl", "trajectory"),
+    Variant("spo, optimal baseline", "drift", "trajectory"),
+)
 
 # Every method at the learning rate of the demo; then where drift does not saturate, and in a pool 32 times the batch;
 # then, in shorter runs, what is left of the policy, and batches that come in parts.
@@ -54,6 +72,11 @@ LAB: dict[Setting, tuple[Variant, ...]] = {
     Setting("narrowing", steps=80): _NARROWING,
     Setting("parts", steps=80, parts=4): _PARTS,
     Setting("parts, wrong late", steps=80, parts=4, delay=2.0): _PARTS,
+    Setting("real pool", steps=100, prompts="real"): _CHOICES,
+    Setting("real pool, 32 batches", steps=100, pool=4096, prompts="real"): _CHOICES,
+    Setting("real pool, 128 batches", steps=100, pool=16384, prompts="real"): _CHOICES,
+    Setting("label noise", steps=100, prompts="noisy"): _CHOICES,
+    Setting("rare successes", steps=100, prompts="rare"): _CHOICES,
 }
 
 # Real verl and vLLM: the recipes' own settings.

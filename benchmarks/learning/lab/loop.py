@@ -5,13 +5,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.optim import Optimizer
 
-from benchmarks.learning.lab.methods import Variant, make_method
+from benchmarks.learning.lab.collecting import Batch, collect
+from benchmarks.learning.lab.methods import Method, Variant, make_method
 from benchmarks.learning.lab.policy import Policy
 from benchmarks.learning.lab.task import Task
 from benchmarks.learning.lab.update import by_arrival, by_chance, update
 from benchmarks.learning.rows import Row
 from verl_spo.core.advantage import no_signal_share
+
+ADDITIONS = "additions"
+"""The demo's prompts, for which a policy of their own is trained."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,9 @@ class Setting:
     Attributes:
         name: Of the table.
         pool: Prompts.
+        prompts: What they are: `ADDITIONS` or a name of `pools.POOLS`.
         batch: Trajectories a step.
-        steps: Training steps.
+        steps: Training steps; a method that throws trajectories away has fewer, of as many trajectories in all.
         lr: AdamW's learning rate.
         evaluate_every: Steps between two looks at the reward curve and the validation accuracy.
         parts: Of a step's batch, which arrive one after the other, the shortest responses first; each is an update.
@@ -31,6 +37,7 @@ class Setting:
 
     name: str
     pool: int = 1024
+    prompts: str = ADDITIONS
     batch: int = 128
     steps: int = 160
     lr: float = 3e-4
@@ -45,29 +52,50 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
     policy = task.policy()
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=setting.lr, weight_decay=0.01)
     method = make_method(variant, task.size, setting.batch, policy, seed, setting.parts > 1)
-    curve = [look(task, policy, 0)]
-    idle, rewarded = [], []
-    for step in range(1, setting.steps + 1):
-        slots = method.draw(setting.batch)
-        samples = policy.sample(task.prompts.rows(slots), generator)
-        rewards = task.rewards(slots, samples.tokens)
-        parts = by_arrival(samples.tokens.lengths + setting.delay * (1 - rewards), setting.parts)
-        advantages = method.advantages(step, slots, samples, rewards, parts)
-        mini_batches = parts if setting.parts > 1 else by_chance(setting.batch, generator)
-        method.published(update(policy, optimizer, samples, advantages, mini_batches))
-        idle.append(no_signal_share(advantages))
-        rewarded.append(float(rewards.mean()))
-        if step % setting.evaluate_every == 0 or step == setting.steps:
-            curve.append(look(task, policy, step))
+    curve, tokens = [look(task, policy, 0)], [0]
+    generated, written, idle = 0, 0, 0.0
+    rewarded: list[float] = []
+    while generated < setting.steps * setting.batch:
+        batch = collect(method, task, policy, setting.batch, generator)
+        if len(batch):
+            idle += _train(method, policy, optimizer, setting, batch, len(rewarded) + 1, generator)
+            rewarded.append(float(batch.rewards.mean()))
+        idle += batch.generated - len(batch)
+        generated, written = generated + batch.generated, written + batch.tokens
+        if generated >= min(curve[-1][0] + setting.evaluate_every, setting.steps) * setting.batch:
+            curve.append(look(task, policy, generated // setting.batch))
+            tokens.append(written)
     return Row.from_curve(
         curve,
         setting.batch,
         tier="lab",
         **identity(task, setting, variant, seed),
-        degenerate=float(np.mean(idle)),
-        extra_logprob_passes=round(policy.passes / setting.steps, 2),
-        metrics={"batch_reward": float(np.mean(rewarded)), **method.metrics(), **breadth(task, policy)},
+        degenerate=idle / generated,
+        extra_logprob_passes=round(policy.passes / max(len(rewarded), 1), 2),
+        metrics={
+            **({"batch_reward": float(np.mean(rewarded))} if rewarded else {}),
+            **method.metrics(),
+            **breadth(task, policy),
+        },
+        tokens=tokens,
     )
+
+
+def _train(
+    method: Method,
+    policy: Policy,
+    optimizer: Optimizer,
+    setting: Setting,
+    batch: Batch,
+    step: int,
+    generator: torch.Generator,
+) -> float:
+    """One step; returns how many trajectories had no signal."""
+    parts = by_arrival(batch.samples.tokens.lengths + setting.delay * (1 - batch.rewards), setting.parts)
+    advantages = method.advantages(step, batch.slots, batch.samples, batch.rewards, parts)
+    mini_batches = parts if setting.parts > 1 else by_chance(len(batch), generator)
+    method.published(update(policy, optimizer, batch.samples, advantages, mini_batches))
+    return len(batch) * no_signal_share(np.abs(advantages).reshape(len(batch), -1).max(1))
 
 
 def identity(task: Task, setting: Setting, variant: Variant, seed: int) -> dict[str, Any]:

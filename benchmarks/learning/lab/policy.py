@@ -1,5 +1,6 @@
 """The policy: it samples responses to left-padded prompts, scores them, and knows its exact success rate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,20 @@ class Samples:
 
     tokens: Tokens
     log_probs: Tensor
+
+    def rows(self, index: IntArray | slice) -> "Samples":
+        """Some of the rows."""
+        return Samples(self.tokens.rows(index), self.log_probs[index])
+
+    @classmethod
+    def joined(cls, parts: Sequence["Samples"]) -> "Samples":
+        """All rows of parts that are as wide as each other."""
+        tokens = Tokens(
+            torch.cat([part.tokens.ids for part in parts]),
+            torch.cat([part.tokens.real for part in parts]),
+            parts[0].tokens.start,
+        )
+        return cls(tokens, torch.cat([part.log_probs for part in parts]))
 
 
 def pad_left(sequences: list[list[int]], width: int) -> Tokens:
@@ -143,11 +158,11 @@ class Policy:
 
     @torch.no_grad()
     def squared_logit_gradients(self, tokens: Tokens) -> FloatArray:
-        """|grad log pi(y)|^2 by the logits, (n,): the sum over a response's tokens of 1 - 2p + the sum of all p^2."""
+        """|grad log pi(y)|^2 by the logits, at each response token: 1 - 2p + the sum of all p^2, (n, T - start)."""
         scores = self._scores(tokens)
         chosen = scores.gather(2, tokens.ids[:, tokens.start :, None])[..., 0].exp()
         per_token = 1 - 2 * chosen + scores.exp().square().sum(-1)
-        squares: FloatArray = (per_token * tokens.mask).sum(1).double().numpy()
+        squares: FloatArray = (per_token * tokens.mask).double().numpy()
         return squares
 
     def _scores(self, tokens: Tokens) -> Tensor:

@@ -25,7 +25,8 @@ class Task:
     Attributes:
         prompts: The pool, (P, width).
         answers: Ground truths of the pool, (P,).
-        pool: Prompts of the pool with their right answers, as the policy would write them: all, or a sample of 512.
+        pool: Prompts of the pool with their right answers, as the policy would write them: all, or a sample of 512;
+            right even where `answers`, which are rewarded, are not.
         validation: Other prompts, likewise.
         tokenizer: Of the model.
         model: The starting policy, which stays as it is.
@@ -68,7 +69,7 @@ def _responses(tokens: Tokens) -> tuple[Any, Any]:
 
 def make_task(prompts: PromptSet, tokenizer: Any, model: Any, policy_digest: str) -> Task:
     """The task of a prompt set."""
-    train, validation = _questions(tokenizer, prompts.train), _questions(tokenizer, prompts.validation)
+    train, validation = questions(tokenizer, prompts.train), questions(tokenizer, prompts.validation)
     width = max(map(len, [*train, *validation]))
     everything = pad_left(train, width)
     # Slots are in random order.
@@ -76,18 +77,20 @@ def make_task(prompts: PromptSet, tokenizer: Any, model: Any, policy_digest: str
     return Task(
         prompts=everything,
         answers=[problem.answer for problem in prompts.train],
-        pool=_answered(tokenizer, everything.rows(looked_at), prompts.train[looked_at]),
-        validation=_answered(tokenizer, pad_left(validation, width), prompts.validation),
+        pool=answered(tokenizer, everything.rows(looked_at), prompts.train[looked_at]),
+        validation=answered(tokenizer, pad_left(validation, width), prompts.validation),
         tokenizer=tokenizer,
         model=model,
         policy_digest=policy_digest,
     )
 
 
-def _answered(tokenizer: Any, prompts: Tokens, problems: Sequence[Problem]) -> Tokens:
+def answered(tokenizer: Any, prompts: Tokens, problems: Sequence[Problem]) -> Tokens:
+    """Prompts with the right answers of their problems, as the policy would write them."""
     right = [[*tokenizer.encode(problem.answer), tokenizer.eos_token_id] for problem in problems]
     return append(prompts, right, MAX_ANSWER_TOKENS)
 
 
-def _questions(tokenizer: Any, problems: Sequence[Problem]) -> list[list[int]]:
+def questions(tokenizer: Any, problems: Sequence[Problem]) -> list[list[int]]:
+    """The prompts of problems as tokens."""
     return encode_questions(tokenizer, [problem.question for problem in problems])

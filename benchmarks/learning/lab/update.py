@@ -16,8 +16,8 @@ MINI_BATCHES = 2
 
 
 def policy_loss(log_ratio: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
-    """Scalar loss of log-ratios (n, T) and advantages (n,) over the tokens of `mask` (n, T)."""
-    ratio, advantage = log_ratio.exp(), advantages[:, None]
+    """Scalar loss of log-ratios (n, T) and advantages, (n,) or (n, T), over the tokens of `mask` (n, T)."""
+    ratio, advantage = log_ratio.exp(), advantages.reshape(len(advantages), -1)
     clipped = torch.maximum(-advantage * ratio, -advantage * ratio.clamp(1 - CLIP_LOW, 1 + CLIP_HIGH))
     bounded = torch.where(advantage < 0, torch.minimum(clipped, -advantage * DUAL_CLIP), clipped)
     return (bounded * mask).sum() / mask.sum()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.learning.lab.loop import Setting
-from benchmarks.learning.lab.methods import Reinforce, squared_norms
+from benchmarks.learning.lab.methods.single import Reinforce, squared_norms
 from benchmarks.learning.lab.policy import Policy, Samples
 from benchmarks.learning.lab.task import Task
 from benchmarks.learning.lab.update import by_chance, update
@@ -52,7 +52,8 @@ class Point:
 def measure(task: Task, setting: Setting, seed: int, steps: tuple[int, ...], responses: int) -> list[Point]:
     """Train with REINFORCE++ and stop at `steps` to look at so many responses."""
     generator = torch.Generator().manual_seed(seed)
-    policy, method = task.policy(), Reinforce(task.size, seed)
+    policy = task.policy()
+    method = Reinforce(task.size, seed, policy)
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=setting.lr, weight_decay=0.01)
     points = []
     for step in range(max(steps) + 1):
@@ -75,7 +76,7 @@ def _look(task: Task, policy: Policy, seed: int, step: int, responses: int, gene
     fit, held_out = slice(0, responses // 2), slice(responses // 2, responses)
     stand_ins = {
         ONE: squared_norms(samples),
-        LOGITS: policy.squared_logit_gradients(samples.tokens),
+        LOGITS: policy.squared_logit_gradients(samples.tokens).sum(1),
         LENGTH: samples.tokens.lengths.astype(np.float64),
     }
     fitted = {name: each[fit] for name, each in stand_ins.items()}
