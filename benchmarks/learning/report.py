@@ -85,9 +85,18 @@ def table(rows: Sequence[Row]) -> str:
     others = {name: variant for name, variant in COMPARED.items() if variant in grouped}
     breadth = [name for name in _BREADTH if any(name in row.metrics for row in rows)]
     against = (f"area against {name}" for name in others)
-    head = [*_NAMES, "seeds", "area", *against, *_FIGURES, *(_BREADTH[name] for name in breadth)]
+    counted = all(row.tokens for row in rows)
+    tokens = min(row.tokens[-1] for row in rows) if counted else None
+    by_tokens = ["area by tokens"] if counted else []
+    head = [*_NAMES, "seeds", "area", *against, *by_tokens, *_FIGURES, *(_BREADTH[name] for name in breadth)]
     body = [
-        [*map(_text, variant), *_areas(variant, grouped, others.values()), *_figures(runs), *_breadth(runs, breadth)]
+        [
+            *map(_text, variant),
+            *_areas(variant, grouped, others.values()),
+            *_by_tokens(runs, tokens),
+            *_figures(runs),
+            *_breadth(runs, breadth),
+        ]
         for variant, runs in sorted(grouped.items(), key=lambda item: -_area(item[1]))
     ]
     separator = ["---"] * len(_NAMES) + ["---:"] * (len(head) - len(_NAMES))
@@ -142,6 +151,12 @@ def _areas(
     for other in others:
         against = None if variant == other else paired(runs, grouped[other], lambda row: row.area)
         yield against.points(signed=True) if against else ""
+
+
+def _by_tokens(runs: Sequence[Row], tokens: int | None) -> Iterator[str]:
+    """The area over as many generated tokens as every run of the table has."""
+    if tokens is not None:
+        yield Estimate.of([row.area_by_tokens(tokens) for row in runs]).points()
 
 
 def _figures(runs: Sequence[Row]) -> list[str]:

@@ -9,6 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 RESULTS = Path(__file__).parents[1] / "results"
 # Reward above the start that `trajectories_to_target` waits for.
 TARGET_GAIN = 0.10
@@ -72,16 +74,20 @@ class Row:
     tokens: list[int] = field(default_factory=list)
 
     @classmethod
-    def from_curve(cls, curve: Curve, batch: int, **rest: Any) -> "Row":
-        """A row whose curve's figures are worked out here, the same for both tiers; `rest` are the other fields."""
+    def from_curve(cls, curve: Curve, batch: int, steps: int, **rest: Any) -> "Row":
+        """A row whose curve's figures are worked out here, the same for both tiers; `rest` are the other fields.
+
+        What a run generated beyond `steps` batches, because it had begun them, counts for its final accuracy alone.
+        """
         rewards, accuracies = [(step, reward) for step, reward, _ in curve], [(step, value) for step, _, value in curve]
         target = steps_to(rewards, rewards[0][1] + TARGET_GAIN)
         return cls(
             curve=curve,
             batch=batch,
-            area=area_under(rewards),
+            steps=steps,
+            area=area_under(rewards, steps),
             final=accuracies[-1][1],
-            validation_area=area_under(accuracies),
+            validation_area=area_under(accuracies, steps),
             trajectories_to_target=None if target is None else target * batch,
             **rest,
         )
@@ -98,10 +104,7 @@ class Row:
     def area_by_tokens(self, tokens: int) -> float:
         """Mean of the reward curve over the first so many generated tokens."""
         curve = [(count, reward) for count, (_, reward, _) in zip(self.tokens, self.curve, strict=True)]
-        inside = [point for point in curve if point[0] < tokens]
-        after = next(point for point in curve if point[0] >= tokens)
-        share = (tokens - inside[-1][0]) / (after[0] - inside[-1][0])
-        return area_under([*inside, (tokens, inside[-1][1] + share * (after[1] - inside[-1][1]))])
+        return area_under(curve, tokens)
 
     @property
     def variant(self) -> VariantKey:
@@ -109,10 +112,13 @@ class Row:
         return self.method, self.retention, self.normalization
 
 
-def area_under(curve: Sequence[tuple[int, float]]) -> float:
-    """Mean of a piecewise linear curve over its steps."""
-    (first, _), (last, _) = curve[0], curve[-1]
-    return sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(curve)) / (last - first)
+def area_under(curve: Sequence[tuple[int, float]], end: int) -> float:
+    """Mean of a piecewise linear curve from where it begins to `end`, which it reaches."""
+    places, heights = zip(*curve, strict=True)
+    inside = [(place, height) for place, height in curve if place < end]
+    cut = [*inside, (end, float(np.interp(end, places, heights)))]
+    area: float = sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(cut))
+    return area / (end - curve[0][0])
 
 
 def steps_to(curve: Sequence[tuple[int, float]], target: float) -> float | None:

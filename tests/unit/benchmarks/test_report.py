@@ -35,7 +35,31 @@ GRPO = replace(ROW, method="grpo", retention=None, normalization=None, trajector
 
 
 def test_area_is_the_mean_height_of_the_curve():
-    assert rows.area_under([(0, 0.0), (10, 1.0), (30, 1.0)]) == pytest.approx((5 + 20) / 30)
+    curve = [(0, 0.0), (10, 1.0), (30, 1.0)]
+    assert rows.area_under(curve, 30) == pytest.approx((5 + 20) / 30)
+    assert rows.area_under(curve, 15) == pytest.approx((5 + 5) / 15)
+    assert rows.area_under(curve, 5) == pytest.approx(0.25)
+    assert rows.area_under(curve, 10) == pytest.approx(0.5)
+
+
+def test_areas_are_compared_at_equal_tokens_where_these_were_counted():
+    curve = [(0, 0.0, 0.0), (10, 0.5, 0.0), (20, 0.7, 0.0)]
+    few, many = (replace(ROW, curve=curve, tokens=tokens) for tokens in ([0, 100, 200], [0, 200, 400]))
+    assert (few.area_by_tokens(200), many.area_by_tokens(200)) == pytest.approx(((2.5 + 6) / 20, 0.25))
+    table = report.table([few, replace(many, method="grpo", retention=None, normalization=None)])
+    assert [line.split(" | ")[-6] for line in table.splitlines()] == ["area by tokens", "---:", "42.5", "25.0"]
+    assert "by tokens" not in report.table([few, GRPO])
+
+
+def test_what_a_run_generates_beyond_its_end_is_not_part_of_its_area():
+    beyond = Row.from_curve([*ROW.curve, (30, 0.9, 0.9)], **_given(ROW))
+    assert (beyond.area, beyond.final) == pytest.approx((ROW.area, 0.9))
+
+
+def _given(row: Row) -> dict[str, object]:
+    """What `Row.from_curve` is given beside the curve."""
+    worked_out = ("curve", "area", "final", "validation_area", "trajectories_to_target")
+    return {name: value for name, value in vars(row).items() if name not in worked_out}
 
 
 @pytest.mark.parametrize(("target", "steps"), [(0.25, 5.0), (0.5, 10.0), (0.6, 40.0), (0.9, None)])
@@ -55,12 +79,7 @@ def test_rows_survive_the_file_and_accumulate(tmp_path):
 
 
 def test_a_rows_figures_are_those_of_its_curve():
-    rest = {
-        name: value
-        for name, value in vars(ROW).items()
-        if name not in ("curve", "batch", "area", "final", "validation_area", "trajectories_to_target")
-    }
-    made = Row.from_curve(ROW.curve, 8, **rest)
+    made = Row.from_curve(ROW.curve, **_given(ROW))
     assert made.trajectories_to_target == pytest.approx(80.0)
     assert (made.area, made.final, made.validation_area) == pytest.approx((0.4, 0.45, 0.35))
 
