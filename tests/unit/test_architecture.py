@@ -26,6 +26,7 @@ ALLOWED = {
     "launching": {"errors", "config", "cpu", "store", "training"},
     "planning": {"errors", "config", "training"},
     "watching": {"errors", "config", "store"},
+    "simulation": {"errors", "store"},
     "verl_spo_dashboard": {"errors", "config", "core", "data_file", "evaluation", "store", "watching"},
     "cli": {
         "errors",
@@ -41,6 +42,7 @@ ALLOWED = {
         "launching",
         "planning",
         "watching",
+        "simulation",
         "verl_spo_dashboard",
     },
     "config": {"errors"},
@@ -136,6 +138,7 @@ ONLY_HERE = {
     "alembic": {"store"},
     "math_verify": {"rewards"},
     "pebble": {"rewards"},
+    "simpy": {"simulation"},
 }
 
 
@@ -201,7 +204,11 @@ def test_a_library_has_one_room(library: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "needs"),
-    [("core", {"numpy"}), ("evaluation", {"numpy", "scipy", "altair", "vl_convert", "jinja2", "markupsafe"})],
+    [
+        ("core", {"numpy"}),
+        ("evaluation", {"numpy", "scipy", "altair", "vl_convert", "jinja2", "markupsafe"}),
+        ("simulation", {"numpy", "scipy", "simpy", "altair"}),
+    ],
 )
 def test_rooms_need_few_libraries(name: str, needs: set[str]) -> None:
     libraries = {m.split(".")[0] for file in (PACKAGE / name).rglob("*.py") for m in imports(file)}

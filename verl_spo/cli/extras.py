@@ -11,6 +11,7 @@ MODULES = {
     "cpu": ("vllm",),
     "math": ("math_verify", "pebble"),
     "report": ("altair", "vl_convert"),
+    "simulate": ("simpy",),
     "reasoning-gym": ("reasoning_gym", "pebble"),
 }
 

@@ -1,6 +1,6 @@
 """`verl-spo`: every command, put together."""
 
-from verl_spo.cli import data, db, evaluations, prompts, runs
+from verl_spo.cli import data, db, evaluations, prompts, runs, simulate
 from verl_spo.cli.app import App
 from verl_spo.cli.dashboard import dashboard
 from verl_spo.cli.demo import demo
@@ -35,3 +35,4 @@ app.command()(export)
 app.command("import")(import_)
 app.add_typer(db.app, name="db")
 app.add_typer(data.app, name="data")
+app.add_typer(simulate.app, name="simulate")

@@ -62,6 +62,7 @@ QUERIES = {
     "outcomes": lambda reader: queries.outcomes(reader, 1, 2, 5),
     "calibration": lambda reader: queries.calibration(reader, 1, 2, 5),
     "draws": lambda reader: queries.draws(reader, 1, 2, 5),
+    "session_seconds": lambda reader: queries.session_seconds(reader, 1),
     "sparklines": lambda reader: queries.sparklines(reader, 1, [1, 2, 3]),
     **{
         f"selected_prompts where {number}": lambda reader, where=where: list(queries.selected_prompts(reader, 1, where))

@@ -33,6 +33,7 @@ from verl_spo.store.queries.rollouts import (
 )
 from verl_spo.store.queries.runs import AttemptRow, RunDetail, RunRow, find_run, run, runs
 from verl_spo.store.queries.selection import SelectedPrompt, selected_prompts
+from verl_spo.store.queries.sessions import session_seconds
 from verl_spo.store.queries.sizes import DatabaseSize, TableEstimate, database_size
 from verl_spo.store.queries.sparklines import Sparkline, sparklines
 from verl_spo.store.queries.summaries import Progress, SummaryRow, progress, rewards_at, step_summaries
@@ -105,6 +106,7 @@ __all__ = [
     "run",
     "runs",
     "selected_prompts",
+    "session_seconds",
     "sketches",
     "sparklines",
     "step_summaries",
