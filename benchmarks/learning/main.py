@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from benchmarks.documents import between_marks
 from benchmarks.learning import report, rows, settings
 from benchmarks.learning.curves import curves
 from benchmarks.learning.lab import loop, pools, variance
@@ -205,16 +206,3 @@ def write_tables() -> None:
     measured = [parts.Measured(**each) for each in json.loads(PARTS.read_text())]
     document = between_marks(document, "verl parts", parts.table(measured))
     DOCUMENT.write_text(document)
-
-
-def between_marks(document: str, name: str, text: str) -> str:
-    """Replace what stands between the marks of `name`.
-
-    Raises:
-        ValueError: The document has no such marks.
-    """
-    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    if begin not in document or end not in document:
-        raise ValueError(f"{DOCUMENT}: has no marks {begin} ... {end} for these results")
-    head, _, rest = document.partition(begin)
-    return f"{head}{begin}\n{text}\n{end}{rest.partition(end)[2]}"

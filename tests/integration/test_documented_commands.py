@@ -45,7 +45,7 @@ def documented() -> Iterator[str]:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with a small run."""
     path = tmp_path_factory.mktemp("documented") / "verl_spo.db"
-    trained(f"sqlite:///{path}", steps=3, texts=True)
+    trained(f"sqlite:///{path}", steps=8, texts=True)
     with Evaluating(StoreConfig(url=f"sqlite:///{path}"), "demo/spo", 1) as store:
         for step in (100, 200):
             asked = evaluation(step, origin=Origin.EVALUATION)

@@ -148,14 +148,16 @@ class Collection:
         self._slots = simpy.Resource(self._world, setting.slots)
         self._ready = simpy.Store(self._world)
         self._open: dict[_Unit, None] = {}
-        self._running, self._counted_until = 0, 0.0
+        # When each attempt that runs began.
+        self._running: list[float] = []
+        self._counted_until = 0.0
         self._version, self._version_since = 0, 0.0
         self._account = Account()
 
     @property
-    def unended(self) -> int:
-        """Attempts that run."""
-        return self._running
+    def unended(self) -> list[float]:
+        """Slot-seconds of each attempt that runs, until now."""
+        return [self._world.now - start for start in self._running]
 
     @property
     def untrained(self) -> list[float]:
@@ -178,11 +180,11 @@ class Collection:
             for _ in range(self._setting.units(self._way)):
                 self._take((yield self._ready.get()))
             if self._way.rest is Rest.ABORTED:
-                self._abort()
+                yield self._abort()
             if overlaps:
                 yield self._world.timeout(update)
             self._version, self._version_since = self._version + 1, self._world.now
-            self._count(0)
+            self._count()
             self._account.seconds = self._world.now - began + (0 if overlaps else update)
             accounts.append(self._account)
             self._account = Account()
@@ -213,14 +215,16 @@ class Collection:
         start, version = self._world.now, self._version
         self._account.started += 1
         self._account.drawn += life.whole
-        self._count(+1)
+        self._count()
+        self._running.append(start)
         try:
             yield self._world.timeout(life.seconds)
         except simpy.Interrupt:
             self._waste(self._world.now - start)
             raise
         finally:
-            self._count(-1)
+            self._count()
+            self._running.remove(start)
         if life.fails:
             self._account.failed += 1
             self._account.failed_work += life.seconds
@@ -246,8 +250,8 @@ class Collection:
         kept = self._way.rest is Rest.KEPT
         return (trajectory.end if kept else min(trajectory.end, self._version_since)) - trajectory.start
 
-    def _abort(self) -> None:
-        """End all that is open, and forget what of it has ended."""
+    def _abort(self) -> simpy.Event:
+        """End all that is open, and forget what of it has ended; comes to pass with the event that is returned."""
         for unit in self._open:
             for process in unit.processes:
                 if process.is_alive:
@@ -256,14 +260,14 @@ class Collection:
                 self._waste(each.end - each.start)
         self._open.clear()
         self._ready.items.clear()
+        return self._world.timeout(0)
 
     def _waste(self, work: float) -> None:
         """Book an attempt whose work nobody uses."""
         self._account.wasted += 1
         self._account.wasted_work += work
 
-    def _count(self, change: int) -> None:
-        """Book the slots' time until now, and change how many are taken."""
-        self._account.busy += self._running * (self._world.now - self._counted_until)
+    def _count(self) -> None:
+        """Book the time of the slots that are taken, until now."""
+        self._account.busy += len(self._running) * (self._world.now - self._counted_until)
         self._counted_until = self._world.now
-        self._running += change

@@ -489,3 +489,22 @@ def test_hostile_names_are_only_names(database_url: str, name: str) -> None:
         assert len(queries.prompts(reader, 1, where=PromptFilter(source=name)).rows) == POOL
         assert len(queries.rollouts(reader, 1).rows) == BATCH
         assert queries.runs(reader, search=name, tag=name) == []
+
+
+def test_sessions_seconds_are_of_those_that_are_known_and_count(database_url: str, training: Training) -> None:
+    def known(steps: range) -> list[float]:
+        again = Training()
+        return sorted(
+            seconds
+            for step in (again.advance().observations for _ in steps)
+            for seconds in step.seconds.tolist()  # type: ignore[union-attr]
+            if not math.isnan(seconds)
+        )
+
+    with open_reader(database_url) as reader:
+        assert sorted(queries.session_seconds(reader, 1)) == known(range(10))
+        assert queries.session_seconds(reader, 99).size == 0
+    with open_engine(database_url).begin() as connection:
+        connection.execute(Base.metadata.tables["attempts"].update().values(kept_through=4))
+    with open_reader(database_url) as reader:
+        assert sorted(queries.session_seconds(reader, 1)) == known(range(4))

@@ -7,7 +7,6 @@ from benchmarks.learning import report, rows
 from benchmarks.learning.curves import curves
 from benchmarks.learning.lab.loop import Setting
 from benchmarks.learning.lab.methods import Variant
-from benchmarks.learning.main import between_marks
 from benchmarks.learning.rows import Row
 
 ROW = Row(
@@ -171,14 +170,6 @@ def test_the_curves_band_is_the_interval_over_seeds():
     assert (first["low"], first["mean"], first["high"]) == pytest.approx((0.3, 0.3, 0.3))
     assert last["trajectories"] == 10 * ROW.batch
     assert last["high"] - last["mean"] == pytest.approx(report.Estimate.of([0.4, 0.6]).half)
-
-
-def test_tables_replace_what_stands_between_their_marks():
-    document = "before\n<!-- begin lab default -->\nold\n<!-- end lab default -->\nafter\n"
-    expected = document.replace("old", "new")
-    assert between_marks(document, "lab default", "new") == expected
-    with pytest.raises(ValueError, match="lab other"):
-        between_marks(document, "lab other", "new")
 
 
 def test_runs_that_are_there_are_not_made_again(tmp_path):

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.throughput`: see `main`."""
+
+from benchmarks.throughput.main import main
+
+main()

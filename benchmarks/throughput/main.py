@@ -1,0 +1,66 @@
+"""What ways to collect batches are worth in time, simulated, and where the published ratio holds.
+
+python -m benchmarks.throughput run       # all studies; a quarter of an hour on one core
+python -m benchmarks.throughput tables    # writes the tables and the plot of docs/throughput.md
+"""
+
+import argparse
+from pathlib import Path
+
+from benchmarks.documents import between_marks
+from benchmarks.throughput import report, studies
+from benchmarks.throughput.order_statistics import sigma_of
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "throughput.md"
+
+
+def main() -> None:
+    """Parse the command line and do it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.throughput",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True)
+    commands.add_parser("run", help="simulate all studies").set_defaults(command=run)
+    commands.add_parser("tables", help="write the tables and the plot").set_defaults(command=write_tables)
+    parser.parse_args().command()
+
+
+def run() -> None:
+    """Simulate everything, and keep the rows."""
+    rows = []
+    for case in studies.cases():
+        rows += studies.simulate(case)
+        print(f"{case.study}: {case.label}, {case.setting}", flush=True)
+    studies.save(rows)
+
+
+def write_tables() -> None:
+    """Put what the rows say between the marks of the document."""
+    rows = studies.load()
+    report.plot(rows).save(DOCUMENT.with_name("throughput-map.svg"))
+    picture = "![How many times as fast as groups, by the spread of durations](throughput-map.svg)"
+    texts = {
+        "published": report.published(rows),
+        "sigmas": sigmas(),
+        "plot": picture,
+        **{f"map {slots}": report.whole_map(rows, slots) for slots in (24, 48, 96)},
+        "staleness": report.staleness(rows),
+        "update": report.by_way(rows, "update", "update, seconds", []),
+        "limit": report.by_way(rows, "limit", "limit", ["cut"]),
+        "failures": report.by_way(rows, "failures", "failures", ["failed"]),
+    }
+    document = DOCUMENT.read_text()
+    for name, text in texts.items():
+        document = between_marks(document, name, text)
+    DOCUMENT.write_text(document)
+
+
+def sigmas() -> str:
+    """At which sigma the published ratio holds, by batch and over-provisioning."""
+    lines = [
+        [str(batch), str(round(batch * (1 + over))), f"{sigma_of(studies.PUBLISHED, batch, over):.2f}"]
+        for batch, over in ((24, 0.25), (24, 0.5), (24, 1.0), (24, 3.0), (128, 1.0), (1024, 1.0))
+    ]
+    return report.table(["batch", "started", f"sigma at which the ratio is {studies.PUBLISHED}"], lines)
