@@ -1,10 +1,11 @@
 """What ways to collect batches are worth in time, simulated, and where the published ratio holds.
 
-python -m benchmarks.throughput run       # all studies; a quarter of an hour on one core
-python -m benchmarks.throughput tables    # writes the tables and the plot of docs/throughput.md
+python -m benchmarks.throughput run [--study NAME ...]    # ten minutes on one core
+python -m benchmarks.throughput tables                    # writes the tables and the plot of docs/throughput.md
 """
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
 from benchmarks.documents import between_marks
@@ -22,17 +23,23 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True)
-    commands.add_parser("run", help="simulate all studies").set_defaults(command=run)
-    commands.add_parser("tables", help="write the tables and the plot").set_defaults(command=write_tables)
-    parser.parse_args().command()
+    names = list(dict.fromkeys(case.study for case in studies.cases()))
+    simulated = commands.add_parser("run", help="simulate")
+    simulated.add_argument("--study", nargs="*", choices=names, default=names, help="default: all")
+    simulated.set_defaults(command=lambda given: run(given.study))
+    tables = commands.add_parser("tables", help="write the tables and the plot")
+    tables.set_defaults(command=lambda given: write_tables())
+    given = parser.parse_args()
+    given.command(given)
 
 
-def run() -> None:
-    """Simulate everything, and keep the rows."""
-    rows = []
+def run(names: Collection[str]) -> None:
+    """Simulate some studies; their rows take the place of earlier ones."""
+    rows = [row for row in studies.load() if row.study not in names] if studies.RESULTS.exists() else []
     for case in studies.cases():
-        rows += studies.simulate(case)
-        print(f"{case.study}: {case.label}, {case.setting}", flush=True)
+        if case.study in names:
+            rows += studies.simulate(case)
+            print(f"{case.study}: {case.label}, {case.setting}", flush=True)
     studies.save(rows)
 
 

@@ -41,6 +41,7 @@ class Case:
     setting: Setting
     sessions: Sessions
     ways: Sequence[Way]
+    batches: int = BATCHES
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,14 @@ def cases() -> Iterator[Case]:
     for sigma in sorted({*SIGMAS, round(sigma_of(PUBLISHED, batch=24, over=1), 3)}):
         for slots in (48, 24):
             sessions = Sessions(Lognormal(MEAN, sigma))
-            yield Case("published", f"{sigma:g}", replace(published, slots=slots), sessions, (GROUPS, *FOUR, SINGLE))
+            setting, ways = replace(published, slots=slots), (GROUPS, *FOUR, SINGLE)
+            yield Case("published", f"{sigma:g}", setting, sessions, ways, batches=100)
     for label, durations in SHAPES.items():
         for group in (4, 8, 16):
             for slots in (24, 48, 96):
                 # Groups do not matter to single-stream ways.
-                ways = FOUR if group == 4 else FOUR[:2]
-                yield Case("map", label, Setting(48, group, slots), Sessions(durations), ways)
+                some = FOUR if group == 4 else FOUR[:2]
+                yield Case("map", label, Setting(48, group, slots), Sessions(durations), some)
     usual = Setting(batch=48, group=8, slots=48)
     for staleness in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0):
         setting = replace(usual, staleness=staleness)
@@ -92,11 +94,11 @@ def cases() -> Iterator[Case]:
         )
 
 
-def simulate(case: Case, batches: int = BATCHES, seeds: int = SEEDS) -> list[Row]:
+def simulate(case: Case, seeds: int = SEEDS) -> list[Row]:
     """The rows of one case."""
     return [
         Row(case.study, case.label, case.setting, str(result.way), _figures(result))
-        for result in compare(case.setting, case.sessions, batches, seeds, case.ways)
+        for result in compare(case.setting, case.sessions, case.batches, seeds, case.ways)
     ]
 
 

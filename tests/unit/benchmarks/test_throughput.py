@@ -51,8 +51,8 @@ def test_cases_are_each_simulated_once():
 
 def test_rows_are_kept_as_they_are(tmp_path):
     ways = [Way(True, Rest.NONE), Way(False, Rest.KEPT)]
-    case = studies.Case("map", "constant", Setting(8, 4, 8), Sessions(Constant(60)), ways)
-    rows = studies.simulate(case, batches=2, seeds=2)
+    case = studies.Case("map", "constant", Setting(8, 4, 8), Sessions(Constant(60)), ways, batches=2)
+    rows = studies.simulate(case, seeds=2)
     studies.save(rows, tmp_path / "rows.json")
     assert [row.way for row in rows] == ["groups, wait for all", "single-stream, first, rest kept"]
     assert rows[0].figures["seconds"].mean == 60
