@@ -1,5 +1,6 @@
 """What all charts are made of: words, axes, tooltips."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,10 @@ Spec = dict[str, Any]
 """A Vega-Lite specification with its data."""
 
 HEIGHT = 270
+REDRAWN_S = 600
+"""Seconds after which a chart is made anew. Until then Vega keeps whatever it has drawn, half a megabyte per look at a
+page of curves: a page that stays open for a day would take gigabytes."""
+
 FROM_0_TO_1 = {"domain": [0, 1]}
 
 # Readable on both backgrounds; the theme has no colour for it.
@@ -65,4 +70,6 @@ def tip(field: str, title: str, form: str) -> Spec:
 def chart(titles: Titles, datasets: dict[str, pa.Table], body: Spec) -> Spec:
     """A chart under its words; `body` names its data by their names in `datasets`."""
     title = {"text": titles.title, "subtitle": titles.subtitle, "subtitleColor": _SUBTITLE_COLOR, "offset": 10}
-    return {"title": title, "height": HEIGHT, "datasets": datasets, **body}
+    # Streamlit gives a chart whose specification stays the same new data, and makes another one where it differs.
+    made = {"made": int(time.time() // REDRAWN_S)}
+    return {"title": title, "height": HEIGHT, "datasets": datasets, "usermeta": made, **body}

@@ -10,6 +10,7 @@ import pytest
 from verl_spo.store.queries import ObservationRow, PromptRow
 from verl_spo.store.text import Part
 from verl_spo_dashboard import charts
+from verl_spo_dashboard.charts import spec
 from verl_spo_dashboard.charts import STEP, Axis, Estimate, Line, Look, Titles, estimates
 from verl_spo_dashboard.series import MOST_POINTS
 
@@ -61,6 +62,14 @@ def json_part(spec: charts.Spec) -> Any:
 )
 def test_every_encoded_field_is_in_the_data(spec: charts.Spec) -> None:
     assert fields(json_part(spec)) <= set().union(*(table.column_names for table in spec["datasets"].values()))
+
+
+def test_a_chart_is_made_anew_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(seconds: float) -> Any:
+        monkeypatch.setattr(spec.time, "time", lambda: seconds)
+        return json_part(charts.lines([line()], TITLES))
+
+    assert made(0.0) == made(spec.REDRAWN_S - 1) != made(spec.REDRAWN_S)
 
 
 def test_smoothed_lines_keep_the_values_behind_them() -> None:
