@@ -10,8 +10,7 @@ import pytest
 from verl_spo.store.queries import ObservationRow, PromptRow
 from verl_spo.store.text import Part
 from verl_spo_dashboard import charts
-from verl_spo_dashboard.charts import spec
-from verl_spo_dashboard.charts import STEP, Axis, Estimate, Line, Look, Titles, estimates
+from verl_spo_dashboard.charts import STEP, Axis, Estimate, Line, Look, Titles, estimates, spec
 from verl_spo_dashboard.series import MOST_POINTS
 
 TITLES = Titles("Reward", "of a step", "reward")
