@@ -5,7 +5,7 @@
 A run of so many prompts, observations and steps in SQLite; the server and Chromium share the machine. *First paint*: of
 each page, the server and the browser's cache being warm, until its first chart or table is there. *Interactions*: from
 a click until the scripts that it sets off have run and the page is drawn. *Tick*: bytes that the training page of a
-run that trains is sent per step, compressed as they travel. *Viewers*: the same interactions while so many others have
+run that trains is sent per step, as they travel. *Viewers*: the same interactions while so many others have
 that page open.
 
 Wanted: first paint in 2 s, interactions in 300 ms at the 95th percentile, a tick of at most 100 KB.
