@@ -17,7 +17,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -170,9 +170,12 @@ def model_folder(pool: int) -> Path:
 @functools.cache
 def task_of(setting: Setting) -> Task:
     """The prompts of a setting, and the model that it starts from."""
-    if setting.prompts == ADDITIONS:
-        return make_or_load_task(setting.pool)
-    return pools.make_pool(make_or_load_task(DEFAULT_POOL), setting.prompts, setting.pool)
+    if setting.prompts != ADDITIONS:
+        return pools.make_pool(make_or_load_task(DEFAULT_POOL), setting.prompts, setting.pool)
+    task = make_or_load_task(setting.pool)
+    return (
+        replace(task, later=pools.without_carries(task, make_prompt_set(train=setting.pool))) if setting.shift else task
+    )
 
 
 @functools.cache

@@ -58,6 +58,13 @@ _CHOICES = (
     Variant("spo, optimal baseline", "drift", "trajectory"),
 )
 
+# How a tracker follows what it did not see: other right answers, and a policy that went on.
+_ADAPTING = (
+    Variant("reinforce++"),
+    Variant("grpo"),
+    *_RETENTIONS_ALONE,
+)
+
 # Every method at the learning rate of the demo; then where drift does not saturate, and in a pool 32 times the batch;
 # then, in shorter runs, what is left of the policy, and batches that come in parts.
 LAB: dict[Setting, tuple[Variant, ...]] = {
@@ -72,6 +79,11 @@ LAB: dict[Setting, tuple[Variant, ...]] = {
     Setting("narrowing", steps=80): _NARROWING,
     Setting("parts", steps=80, parts=4): _PARTS,
     Setting("parts, wrong late", steps=80, parts=4, delay=2.0): _PARTS,
+    Setting("shift", shift=True): _ADAPTING,
+    Setting("staleness 0", batch=64, steps=200, evaluate_every=20): _ADAPTING,
+    Setting("staleness 1", batch=64, steps=200, evaluate_every=20, staleness=1): _ADAPTING,
+    Setting("staleness 4", batch=64, steps=200, evaluate_every=20, staleness=4): _ADAPTING,
+    Setting("staleness 8", batch=64, steps=200, evaluate_every=20, staleness=8): _ADAPTING,
     Setting("real pool", steps=100, prompts="real"): _CHOICES,
     Setting("real pool, 32 batches", steps=100, pool=4096, prompts="real"): _CHOICES,
     Setting("real pool, 128 batches", steps=100, pool=16384, prompts="real"): _CHOICES,

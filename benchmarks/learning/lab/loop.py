@@ -1,5 +1,7 @@
 """One run of the lab: draw, sample, score, update, and look at all prompts now and then."""
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,8 @@ class Setting:
         evaluate_every: Steps between two looks at the reward curve and the validation accuracy.
         parts: Of a step's batch, which arrive one after the other, the shortest responses first; each is an update.
         delay: Tokens by which a wrong response arrives later than its length says.
+        staleness: Updates between the generation of a batch and its own.
+        shift: Whether every carry has to be forgotten from the middle of the run on.
     """
 
     name: str
@@ -44,6 +48,8 @@ class Setting:
     evaluate_every: int = 10
     parts: int = 1
     delay: float = 0.0
+    staleness: int = 0
+    shift: bool = False
 
 
 def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
@@ -52,33 +58,50 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
     policy = task.policy()
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=setting.lr, weight_decay=0.01)
     method = make_method(variant, task.size, setting.batch, policy, seed, setting.parts > 1)
-    curve, tokens = [look(task, policy, 0)], [0]
+    now, looks, tokens = task, [look(task, policy, 0)], [0]
     generated, written, idle = 0, 0, 0.0
     rewarded: list[float] = []
+    errors: list[float] = []
+    waiting: deque[Batch] = deque()
     while generated < setting.steps * setting.batch:
-        batch = collect(method, task, policy, setting.batch, generator)
-        if len(batch):
+        waiting.append(collect(method, now, policy, setting.batch, generator))
+        generated, written = generated + waiting[-1].generated, written + waiting[-1].tokens
+        idle += waiting[-1].generated - len(waiting[-1])
+        if len(waiting) > setting.staleness and len(batch := waiting.popleft()):
             idle += _train(method, policy, optimizer, setting, batch, len(rewarded) + 1, generator)
             rewarded.append(float(batch.rewards.mean()))
-        idle += batch.generated - len(batch)
-        generated, written = generated + batch.generated, written + batch.tokens
-        if generated >= min(curve[-1][0] + setting.evaluate_every, setting.steps) * setting.batch:
-            curve.append(look(task, policy, generated // setting.batch))
+        if now.later is not None and 2 * generated >= setting.steps * setting.batch:
+            now = now.later
+        if generated >= min(looks[-1][0] + setting.evaluate_every, setting.steps) * setting.batch:
+            looks.append(look(now, policy, generated // setting.batch))
             tokens.append(written)
+            errors += _error(method, now, policy)
     return Row.from_curve(
-        curve,
+        looks,
         setting.batch,
         tier="lab",
         **identity(task, setting, variant, seed),
         degenerate=idle / generated,
         extra_logprob_passes=round(policy.passes / max(len(rewarded), 1), 2),
         metrics={
-            **({"batch_reward": float(np.mean(rewarded))} if rewarded else {}),
+            **_mean("batch_reward", rewarded),
+            **_mean("value_error", errors),
             **method.metrics(),
-            **breadth(task, policy),
+            **breadth(now, policy),
         },
         tokens=tokens,
     )
+
+
+def _mean(name: str, values: Sequence[float]) -> dict[str, float]:
+    """A metric; none without values."""
+    return {name: float(np.mean(values))} if values else {}
+
+
+def _error(method: Method, task: Task, policy: Policy) -> list[float]:
+    """How far off a method takes the success rates of the pool to be, on average; empty if it does not say."""
+    values, rates = method.values(), policy.success_rates(task.pool)
+    return [] if values is None else [float(np.abs(values[: rates.size] - rates).mean())]
 
 
 def _train(
@@ -94,7 +117,8 @@ def _train(
     parts = by_arrival(batch.samples.tokens.lengths + setting.delay * (1 - batch.rewards), setting.parts)
     advantages = method.advantages(step, batch.slots, batch.samples, batch.rewards, parts)
     mini_batches = parts if setting.parts > 1 else by_chance(len(batch), generator)
-    method.published(update(policy, optimizer, batch.samples, advantages, mini_batches))
+    before = policy.frozen_log_probs(batch.samples.tokens) if setting.staleness else None
+    method.published(update(policy, optimizer, batch.samples, advantages, mini_batches, before))
     return len(batch) * no_signal_share(np.abs(advantages).reshape(len(batch), -1).max(1))
 
 

@@ -141,6 +141,11 @@ class Policy:
     def rescore(self, tokens: Tokens) -> Tensor:
         """`log_probs` as an algorithm's extra pass, counted."""
         self.passes += 1
+        return self.frozen_log_probs(tokens)
+
+    @torch.no_grad()
+    def frozen_log_probs(self, tokens: Tokens) -> Tensor:
+        """`log_probs`, without gradients."""
         return self.log_probs(tokens)
 
     @torch.no_grad()

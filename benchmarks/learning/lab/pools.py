@@ -9,7 +9,7 @@ from benchmarks.learning.lab.policy import pad_left
 from benchmarks.learning.lab.task import Task, answered, make_task, questions
 from verl_spo.core.arrays import FloatArray
 from verl_spo.demo.arithmetic import PromptSet
-from verl_spo.demo.problems import Problem, draw_problems
+from verl_spo.demo.problems import Problem, careless_answer, draw_problems
 
 VALIDATION = 256
 _DRAWN = 20_000
@@ -91,7 +91,16 @@ def success_rates(start: Task, problems: Sequence[Problem]) -> FloatArray:
     """The starting policy's, exactly, (n,)."""
     tokens = questions(start.tokenizer, problems)
     prompts = pad_left(tokens, max(map(len, tokens)))
-    return start.policy().success_rates(answered(start.tokenizer, prompts, problems))
+    return start.policy().success_rates(answered(start.tokenizer, prompts, [each.answer for each in problems]))
+
+
+def without_carries(start: Task, prompts: PromptSet) -> Task:
+    """The same prompts, where the answer of somebody who forgets every carry is the right one."""
+
+    def answer(problem: Problem) -> str:
+        return careless_answer(problem, 1.0, np.random.default_rng(0))
+
+    return make_task(prompts, start.tokenizer, start.model, start.policy_digest, answer)
 
 
 def _with_noise(answers: Sequence[str], share: float, rng: np.random.Generator) -> Iterator[str]:

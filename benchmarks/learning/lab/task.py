@@ -1,8 +1,9 @@
 """The task: prompts as tokens, rewards of responses, and the tiny model that every run starts from."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class Task:
         tokenizer: Of the model.
         model: The starting policy, which stays as it is.
         policy_digest: Names it.
+        later: What the task becomes in the middle of a run; None if it stays as it is.
     """
 
     prompts: Tokens
@@ -40,6 +42,7 @@ class Task:
     tokenizer: Any
     model: Any
     policy_digest: str
+    later: "Task | None" = None
 
     @property
     def size(self) -> int:
@@ -67,8 +70,14 @@ def _responses(tokens: Tokens) -> tuple[Any, Any]:
     return tokens.ids[:, tokens.start :], tokens.real[:, tokens.start :]
 
 
-def make_task(prompts: PromptSet, tokenizer: Any, model: Any, policy_digest: str) -> Task:
-    """The task of a prompt set."""
+def make_task(
+    prompts: PromptSet,
+    tokenizer: Any,
+    model: Any,
+    policy_digest: str,
+    answer: Callable[[Problem], str] = attrgetter("answer"),
+) -> Task:
+    """The task of a prompt set; `answer` says what is right."""
     train, validation = questions(tokenizer, prompts.train), questions(tokenizer, prompts.validation)
     width = max(map(len, [*train, *validation]))
     everything = pad_left(train, width)
@@ -76,18 +85,18 @@ def make_task(prompts: PromptSet, tokenizer: Any, model: Any, policy_digest: str
     looked_at = slice(0, _LOOKED_AT)
     return Task(
         prompts=everything,
-        answers=[problem.answer for problem in prompts.train],
-        pool=answered(tokenizer, everything.rows(looked_at), prompts.train[looked_at]),
-        validation=answered(tokenizer, pad_left(validation, width), prompts.validation),
+        answers=[answer(problem) for problem in prompts.train],
+        pool=answered(tokenizer, everything.rows(looked_at), map(answer, prompts.train[looked_at])),
+        validation=answered(tokenizer, pad_left(validation, width), map(answer, prompts.validation)),
         tokenizer=tokenizer,
         model=model,
         policy_digest=policy_digest,
     )
 
 
-def answered(tokenizer: Any, prompts: Tokens, problems: Sequence[Problem]) -> Tokens:
-    """Prompts with the right answers of their problems, as the policy would write them."""
-    right = [[*tokenizer.encode(problem.answer), tokenizer.eos_token_id] for problem in problems]
+def answered(tokenizer: Any, prompts: Tokens, answers: Iterable[str]) -> Tokens:
+    """Prompts with their right answers, as the policy would write them."""
+    right = [[*tokenizer.encode(answer), tokenizer.eos_token_id] for answer in answers]
     return append(prompts, right, MAX_ANSWER_TOKENS)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from benchmarks.learning.lab.methods.method import Advantages
 from benchmarks.learning.lab.policy import Policy, Samples
 from verl_spo.core.arrays import FloatArray, IntArray
 
@@ -34,16 +35,35 @@ def by_arrival(arrival: FloatArray | IntArray, parts: int) -> list[IntArray]:
 
 
 def update(
-    policy: Policy, optimizer: Optimizer, samples: Samples, advantages: FloatArray, mini_batches: Sequence[IntArray]
+    policy: Policy,
+    optimizer: Optimizer,
+    samples: Samples,
+    advantages: Advantages,
+    mini_batches: Sequence[IntArray],
+    before: Tensor | None = None,
 ) -> list[float]:
-    """One epoch over the batch; returns the mean |log-prob change| that each mini-batch saw, in nats per token."""
+    """One epoch over the batch.
+
+    Args:
+        policy: Trained in place.
+        optimizer: Of it.
+        samples: (n,) responses.
+        advantages: (n,) or (n, T).
+        mini_batches: Rows of each.
+        before: Log-probs by the policy as it is before the update, (n, T); by default those that the responses were
+            drawn with.
+
+    Returns:
+        The mean |log-prob change| since `before` that each mini-batch saw, in nats per token.
+    """
+    before = samples.log_probs if before is None else before
     scaled = torch.from_numpy(advantages).float()
     changes = []
     for rows in mini_batches:
         tokens = samples.tokens.rows(rows)
-        log_ratio = policy.log_probs(tokens) - samples.log_probs[rows]
-        changes.append(float((log_ratio.detach().abs() * tokens.mask).sum() / tokens.mask.sum()))
-        policy_loss(log_ratio, scaled[rows], tokens.mask).backward()  # type: ignore[no-untyped-call]
+        log_probs = policy.log_probs(tokens)
+        changes.append(float(((log_probs.detach() - before[rows]).abs() * tokens.mask).sum() / tokens.mask.sum()))
+        policy_loss(log_probs - samples.log_probs[rows], scaled[rows], tokens.mask).backward()  # type: ignore[no-untyped-call]
         clip_grad_norm_(policy.model.parameters(), GRAD_NORM)
         optimizer.step()
         optimizer.zero_grad()

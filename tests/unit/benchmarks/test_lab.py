@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from benchmarks.learning.lab.methods import Variant, make_method
 from benchmarks.learning.lab.methods.epochs import Epochs
 from benchmarks.learning.lab.methods.groups import GRPO
 from benchmarks.learning.lab.policy import Samples, Tokens, append, pad_left
+from benchmarks.learning.lab.pools import without_carries
 from benchmarks.learning.lab.task import make_task
 from benchmarks.learning.lab.update import by_arrival, by_chance, policy_loss, update
 from benchmarks.learning.settings import LAB
@@ -127,6 +130,36 @@ def test_every_line_of_every_table_runs_and_counts_its_extra_passes(task, varian
     assert row.variant == (variant.method, variant.retention, variant.normalization)
     assert (row.extra_logprob_passes > 0) == (row.method.startswith("spo") and row.retention == "kl")
     assert row == run(task, setting, variant, seed=1)
+
+
+def test_a_batch_waits_for_as_many_updates_as_it_is_stale(task):
+    def rewards(staleness):
+        setting = Setting("test", batch=16, steps=3, lr=1e-2, evaluate_every=1, staleness=staleness)
+        return [reward for _, reward, _ in run(task, setting, Variant("reinforce++"), seed=1).curve]
+
+    start, *after = rewards(3)
+    assert after == [start] * 3
+    start, first, second, third = rewards(2)
+    assert first == second == start
+    assert third != start or len(set(rewards(0))) == 1
+
+
+@pytest.mark.parametrize("staleness", [0, 2])
+def test_what_a_stale_batch_teaches_is_told_by_its_own_draw(task, staleness):
+    setting = Setting("test", batch=8, steps=5, evaluate_every=5, staleness=staleness)
+    row = run(task, setting, Variant("spo", "drift", "trajectory"), seed=1)
+    assert 0 < row.metrics["value_error"] < 1
+    # Between two updates the policy moves by what one of them does, however old the batch is.
+    assert row.metrics["drift"] < 0.05
+
+
+def test_a_task_that_changes_does_so_half_way(task):
+    later = without_carries(task, make_prompt_set(train=32, validation=8))
+    assert later.answers != task.answers
+    still = Setting("test", batch=16, steps=4, lr=0.0, evaluate_every=1)
+    curve = run(replace(task, later=later), still, Variant("reinforce++"), seed=1).curve
+    before, after = (float(task.policy().success_rates(each.pool).mean()) for each in (task, later))
+    assert [reward for _, reward, _ in curve] == pytest.approx([before, before, after, after, after])
 
 
 def test_a_batch_arrives_in_parts_the_shortest_first():

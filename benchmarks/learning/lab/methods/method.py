@@ -32,6 +32,10 @@ class Method(ABC):
     def published(self, changes: list[float]) -> None:  # noqa: B027 (most methods do nothing with it)
         """The update is done; `changes` are what `update` returned."""
 
+    def values(self) -> FloatArray | None:
+        """What it takes each prompt's success rate to be, (pool,); None if it does not ask itself that."""
+        return None
+
     def metrics(self) -> dict[str, float]:
         """Means over the run."""
         return {}

@@ -1,5 +1,6 @@
 """SPO, whole or in part."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from verl_spo import SPO
 from verl_spo.core.advantage import explained_variance, normalize
 from verl_spo.core.arrays import FloatArray, IntArray
 from verl_spo.core.policy_change import mean_change, update_change
-from verl_spo.core.spo import Completion
+from verl_spo.core.spo import Completion, Dispatch
 
 
 class SPOMethod(Method):
@@ -28,25 +29,28 @@ class SPOMethod(Method):
         self._spo, self._policy = spo, policy
         self._use_baseline, self._epochs, self._whole = use_baseline, epochs, whole
         self._previous = _Previous(spo.tracker.size)
-        self._dispatch = self._spo.dispatch(0)
+        # Of batches that were drawn and not trained on, the oldest first.
+        self._dispatched: deque[Dispatch] = deque()
         self._seen: dict[str, list[float]] = {"rho": [], "kl": [], "drift": [], "explained_variance": []}
 
     def draw(self, n: int) -> IntArray:
-        self._dispatch = (
-            self._spo.dispatch(n) if self._epochs is None else self._spo.dispatch(slots=self._epochs.take(n))
-        )
-        return self._dispatch.slots
+        dispatch = self._spo.dispatch(n) if self._epochs is None else self._spo.dispatch(slots=self._epochs.take(n))
+        self._dispatched.append(dispatch)
+        return dispatch.slots
 
     def advantages(
         self, step: int, slots: IntArray, samples: Samples, rewards: FloatArray, parts: Sequence[IntArray]
     ) -> Advantages:
+        asked = self._dispatched.popleft().uids
         change = self._previous.change(slots, self._policy) if self._spo.retention.needs_policy_change else None
         squared_norm = squared_norms(samples) if self._spo.baseline.needs_squared_norms else None
         given: dict[str, FloatArray | IntArray] = {"rewards": rewards, "lengths": samples.tokens.lengths}
         given |= {} if change is None else {"policy_change": change}
         given |= {} if squared_norm is None else {"squared_norms": squared_norm}
         everything = [np.arange(len(rewards))]
-        done = Completion.joined([self._complete(rows, given, step) for rows in (everything if self._whole else parts)])
+        done = Completion.joined(
+            [self._complete(asked, rows, given, step) for rows in (everything if self._whole else parts)]
+        )
         if change is not None:
             self._previous.keep(slots, samples)
             self._seen["kl"].extend(change[~np.isnan(change)])
@@ -55,17 +59,22 @@ class SPOMethod(Method):
             self._seen["explained_variance"].append(explained_variance(done.rewards, done.baselines))
         if self._use_baseline:
             by_uid = done.by_uid()
-            return np.array([by_uid[uid] for uid in self._dispatch.uids])
+            return np.array([by_uid[uid] for uid in asked])
         return normalize(rewards, samples.tokens.lengths, self._spo.config.normalization, squared_norm)
 
-    def _complete(self, rows: IntArray, given: Mapping[str, FloatArray | IntArray], step: int) -> Completion:
-        uids = [self._dispatch.uids[row] for row in rows]
+    def _complete(
+        self, asked: Sequence[str], rows: IntArray, given: Mapping[str, FloatArray | IntArray], step: int
+    ) -> Completion:
+        uids = [asked[row] for row in rows]
         return self._spo.complete(uids, step=step, **{name: values[rows] for name, values in given.items()})
 
     def published(self, changes: list[float]) -> None:
         change = update_change(float(np.mean(changes)), len(changes), noise=changes[0])
         self._spo.publish(change)
         self._seen["drift"].append(change)
+
+    def values(self) -> FloatArray | None:
+        return self._spo.tracker.value()
 
     def metrics(self) -> dict[str, float]:
         return {name: float(np.mean(values)) for name, values in self._seen.items() if values}
