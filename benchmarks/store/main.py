@@ -2,7 +2,7 @@
 
     python -m benchmarks.store [--json] [--only speed|size] [--databases sqlite postgres]
                                [--batches 1024 4096] [--pools 17398 1000000] [--steps 192]
-                               [--without-orders] [--prompts 1000000] [--observations 10000000] [--postgres URL]
+                               [--prompts 1000000] [--observations 10000000] [--postgres URL]
 
 Speed: runs are written at full rate. Beside each, the same observations by raw `sqlite3.executemany` or raw `COPY` into
 a table of the same keys, a transaction per step: without the value tracker, its indexes, metrics, summaries and the
@@ -41,7 +41,7 @@ def main() -> None:
             for pool in given.pools:
                 for batch in given.batches:
                     with database(kind, given.postgres) as url:
-                        rows["speed"].append(speed.measure(url, pool, batch, given.steps, not given.without_orders))
+                        rows["speed"].append(speed.measure(url, pool, batch, given.steps))
         if given.only != "speed":
             with database(kind, given.postgres) as url:
                 rows["size"].append(size.measure(url, given.prompts, given.observations))
@@ -105,7 +105,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, nargs="*", default=[1024, 4096])
     parser.add_argument("--pools", type=int, nargs="*", default=[POOL, 10**6])
     parser.add_argument("--steps", type=int, default=192)
-    parser.add_argument("--without-orders", action="store_true", help="speed: drop the tracker's sort orders first")
     parser.add_argument("--prompts", type=int, default=10**6)
     parser.add_argument("--observations", type=int, default=10**7)
     parser.add_argument("--postgres", help="URL of an empty database")

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from benchmarks.store.workload import Trainer
+from verl_spo.store.bulk import plain
 from verl_spo.store.bulk.pgbinary import pack
 from verl_spo.store.database.urls import parse, sqlite_path
 from verl_spo.store.records import Observations
@@ -15,12 +16,12 @@ from verl_spo.store.schema import Observation, table_of
 
 _COLUMNS = [column.name for column in table_of(Observation).columns]
 _TYPES = [column.type for column in table_of(Observation).columns]
-_ARRAYS = [name for name in _COLUMNS if name not in ("run_id", "step", "attempt", "seq", "prompt_id", "uid")]
 
 _CREATE = (
     "CREATE TABLE raw (run_id INTEGER, step BIGINT, attempt INTEGER, seq INTEGER, prompt_id BIGINT, "
     "policy_version BIGINT, reward FLOAT, baseline FLOAT, advantage FLOAT, rho FLOAT, policy_change FLOAT, "
-    "alpha FLOAT, beta FLOAT, response_length INTEGER, uid TEXT, PRIMARY KEY (run_id, step, attempt, seq))"
+    "alpha FLOAT, beta FLOAT, response_length INTEGER, uid TEXT, finish TEXT, seconds FLOAT, turns INTEGER, "
+    "PRIMARY KEY (run_id, step, attempt, seq))"
 )
 _INDEX = "CREATE INDEX raw_history ON raw (run_id, prompt_id, step)"
 
@@ -51,10 +52,7 @@ def _sqlite(url: str, batches: Sequence[Observations]) -> float:
 
 
 def _rows(step: int, batch: Observations) -> list[tuple[Any, ...]]:
-    count = len(batch)
-    own = [[1] * count, [step] * count, [1] * count, range(count), batch.slot.tolist()]
-    arrays = [getattr(batch, name).tolist() for name in _ARRAYS]
-    return list(zip(*own, *arrays, batch.uid, strict=True))
+    return list(zip(*(plain(column) for column in _columns(step, batch)), strict=True))
 
 
 def _postgres(url: str, batches: Sequence[Observations]) -> float:
@@ -71,6 +69,6 @@ def _postgres(url: str, batches: Sequence[Observations]) -> float:
 
 def _columns(step: int, batch: Observations) -> list[Any]:
     count = len(batch)
-    return [[1] * count, [step] * count, [1] * count, range(count), batch.slot] + [
-        getattr(batch, name) for name in (*_ARRAYS, "uid")
-    ]
+    own: dict[str, Any] = {"run_id": [1] * count, "step": [step] * count, "attempt": [1] * count, "seq": range(count)}
+    own["prompt_id"] = batch.slot
+    return [own[name] if name in own else getattr(batch, name) for name in _COLUMNS]

@@ -9,10 +9,8 @@ from benchmarks.store import raw
 from benchmarks.store.workload import Trainer, info, prompts, tracker
 from verl_spo.config import StoreConfig
 from verl_spo.store import open_writer
-from verl_spo.store.database.connections import writing
 from verl_spo.store.records import TrackerRows
 from verl_spo.store.runs.status import Status
-from verl_spo.store.schema import TrackerState, table_of
 
 BURST = 48
 """Steps that are handed over at full rate before all are waited for: fewer than the queue holds."""
@@ -20,19 +18,19 @@ BURST = 48
 WARM_UP = 8
 
 
-def measure(url: str, pool: int, batch: int, steps: int, orders: bool = True) -> dict[str, Any]:
-    """One size of step, on one database; without `orders`, the tracker's table has no index but its key.
+def measure(url: str, pool: int, batch: int, steps: int) -> dict[str, Any]:
+    """One size of step, on one database.
 
     `blocking_ms` is what the trainer's thread spends on a step: making its record and handing it over, while the
-    writer's thread is at work. `observations_per_s` is sustained: until the last one is durable.
+    writer's thread is at work. `observations_per_s` is sustained: until the last one is durable. `registering_s` is
+    from prompts in memory until a run can be written: prompts with their search, and the tracker's rows.
     """
-    rows = tracker(pool, np.random.default_rng(0))
+    rows, given_prompts = tracker(pool, np.random.default_rng(0)), list(prompts(pool))
     started = time.perf_counter()
     config = StoreConfig(url=url, durability_timeout_s=600)
-    writer = open_writer(config, info(f"speed/{pool}-{batch}"), prompts(pool), _fresh(rows), None)
+    writer = open_writer(config, info(f"speed/{pool}-{batch}"), given_prompts, _fresh(rows), None)
     registered = time.perf_counter() - started
-    if not orders:
-        _drop_orders(url)
+    del given_prompts
     trainer, blocked, busy = Trainer(pool, batch), [], 0.0
     for burst in range(-(-steps // BURST) + 1):
         count = WARM_UP if burst == 0 else min(BURST, steps - (burst - 1) * BURST)
@@ -58,12 +56,6 @@ def measure(url: str, pool: int, batch: int, steps: int, orders: bool = True) ->
         "of_raw": round(sustained / yardstick, 2),
         "registering_s": round(registered, 1),
     }
-
-
-def _drop_orders(url: str) -> None:
-    with writing(url) as engine, engine.begin() as connection:
-        for index in table_of(TrackerState).indexes:
-            index.drop(connection)
 
 
 def _fresh(rows: TrackerRows) -> TrackerRows:

@@ -66,6 +66,9 @@ class Trainer:
         observations["policy_version"] = np.full(self._batch, self._step - 1)
         observations["response_length"] = self._rng.integers(1, 8192, self._batch)
         observations["uid"] = self._sessions
+        observations["finish"] = ["stop"] * self._batch
+        observations["seconds"] = observations["response_length"] / 50.0
+        observations["turns"] = np.ones(self._batch, dtype=np.int64)
         touched, last = np.unique(slots, return_index=True)
         tracker = {name: observations[name][last] for name in ("alpha", "beta")}
         step = np.full(len(touched), self._step)
