@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,7 +97,7 @@ def throughput(
         raise ConfigError(f"--plot {plot}: draws an SVG; name the file with .svg at its end")
     spread = _of_run(db, run) if run else _of_shape(durations, mean, sigma, alpha, slow, factor)
     setting = Setting(batch, group, 1, over, staleness, update)
-    setting = Setting(batch, group, slots or max(map(setting.sessions, WAYS)), over, staleness, update)
+    setting = replace(setting, slots=slots or max(map(setting.sessions, WAYS)))
     sessions = Sessions(spread, failures, failed is Failed.RETRIED, limit or math.inf)
     results = compare(setting, sessions, batches, seeds)
     if plot:

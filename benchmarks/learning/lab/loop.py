@@ -100,8 +100,11 @@ def _mean(name: str, values: Sequence[float]) -> dict[str, float]:
 
 def _error(method: Method, task: Task, policy: Policy) -> list[float]:
     """How far off a method takes the success rates of the pool to be, on average; empty if it does not say."""
-    values, rates = method.values(), policy.success_rates(task.pool)
-    return [] if values is None else [float(np.abs(values[: rates.size] - rates).mean())]
+    values = method.values()
+    if values is None:
+        return []
+    rates = policy.success_rates(task.pool)
+    return [float(np.abs(values[: rates.size] - rates).mean())]
 
 
 def _train(

@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from benchmarks.learning.lab import variance
 from benchmarks.learning.lab.loop import Setting, breadth, run
@@ -12,29 +11,11 @@ from benchmarks.learning.lab.methods.epochs import Epochs
 from benchmarks.learning.lab.methods.groups import GRPO
 from benchmarks.learning.lab.policy import Samples, Tokens, append, pad_left
 from benchmarks.learning.lab.pools import without_carries
-from benchmarks.learning.lab.task import make_task
 from benchmarks.learning.lab.update import by_arrival, by_chance, policy_loss, update
 from benchmarks.learning.settings import LAB
 from verl_spo.core.policy_change import update_change
 from verl_spo.demo.arithmetic import make_prompt_set
-from verl_spo.demo.tokenizer import VOCABULARY, build_tokenizer
-
-
-@pytest.fixture(scope="module")
-def task():
-    torch.manual_seed(0)
-    shape = Qwen3Config(
-        vocab_size=len(VOCABULARY),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-    )
-    return make_task(
-        make_prompt_set(train=32, validation=8), build_tokenizer(), Qwen3ForCausalLM(shape), policy_digest="random"
-    )
+from verl_spo.demo.tokenizer import VOCABULARY
 
 
 def samples_of(task, policy, count, seed=0) -> Samples:
@@ -141,7 +122,7 @@ def test_a_batch_waits_for_as_many_updates_as_it_is_stale(task):
     assert after == [start] * 3
     start, first, second, third = rewards(2)
     assert first == second == start
-    assert third != start or len(set(rewards(0))) == 1
+    assert third != start
 
 
 @pytest.mark.parametrize("staleness", [0, 2])

@@ -3,30 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from benchmarks.learning.lab import pools
 from benchmarks.learning.lab.pools import Class, Pool, make_pool, success_rates
-from benchmarks.learning.lab.task import Task, make_task
-from verl_spo.demo.arithmetic import make_prompt_set
+from benchmarks.learning.lab.task import Task
 from verl_spo.demo.problems import Problem
-from verl_spo.demo.tokenizer import VOCABULARY, build_tokenizer
 
 
-@pytest.fixture(scope="module")
-def start() -> Task:
-    torch.manual_seed(0)
-    shape = Qwen3Config(
-        vocab_size=len(VOCABULARY),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-    )
-    prompts = make_prompt_set(train=32, validation=8)
-    return make_task(prompts, build_tokenizer(), Qwen3ForCausalLM(shape), policy_digest="random")
+@pytest.fixture
+def start(task: Task) -> Task:
+    return task
 
 
 def halves(start: Task) -> Pool:
