@@ -18,7 +18,7 @@ from verl_spo_dashboard.difficulty_data import Difficulties
 from verl_spo_dashboard.overview import Overviews
 from verl_spo_dashboard.server import DB_VARIABLE
 
-HEAT_MAP_STEPS = 150
+HEAT_MAP_STEPS = 100
 
 
 def reader() -> Reader:

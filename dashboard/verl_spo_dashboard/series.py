@@ -6,8 +6,8 @@ import numpy as np
 
 from verl_spo.store.records import FloatArray, IntArray
 
-MOST_POINTS = 200
-"""Points of a line, at most: a chart is not wider, and each one travels to the browser."""
+MOST_POINTS = 90
+"""Points of a line, at most: a chart is hardly wider, and each one travels to the browser again at every step."""
 
 
 def smooth(values: FloatArray, weight: float) -> FloatArray:

@@ -4,7 +4,21 @@ import numpy as np
 import pyarrow as pa
 
 from verl_spo.store.records import FloatArray, IntArray
-from verl_spo_dashboard.charts.spec import FROM_0_TO_1, HEIGHT, Spec, Titles, chart, step_axis, tip, value_axis
+from verl_spo_dashboard.charts.spec import (
+    FROM_0_TO_1,
+    HEIGHT,
+    STEP,
+    Spec,
+    Titles,
+    across,
+    chart,
+    step_axis,
+    tip,
+    value_axis,
+)
+
+_WHOLE = 65_535
+"""Parts of the pool that shares are told in: two bytes."""
 
 
 def heat_map(steps: IntArray, shares: FloatArray, titles: Titles) -> Spec:
@@ -16,17 +30,17 @@ def heat_map(steps: IntArray, shares: FloatArray, titles: Titles) -> Spec:
         titles: Words around them.
     """
     count, bins = shares.shape
-    edges = np.append(steps, steps[-1] + (steps[-1] - steps[-2] if count > 1 else 1))
-    low = np.tile(np.arange(bins) / bins, count)
-    # Thousands of cells travel to the browser at each look: half as many bytes as numpy's own.
-    cells = {
-        "step": np.repeat(edges[:-1], bins).astype(np.int32),
-        "until": np.repeat(edges[1:], bins).astype(np.int32),
-        "low": low.astype(np.float32),
-        "high": (low + 1 / bins).astype(np.float32),
-        "share": shares.ravel().astype(np.float32),
-    }
-    means = {"step": (edges[:-1] + edges[1:]) / 2, "mean": shares @ ((np.arange(bins) + 0.5) / bins)}
+    edges = np.append(steps, steps[-1] + (steps[-1] - steps[-2] if count > 1 else 1)).astype(np.int32)
+    # A row a step and two bytes a cell: thousands of cells travel to the browser at each look, which parts them.
+    fields = [f"bin{number}" for number in range(bins)]
+    columns = {"step": edges[:-1], "until": edges[1:], "mean": (shares @ middles(bins)).astype(np.float32)}
+    columns |= dict(zip(fields, (shares * _WHOLE).round().astype(np.uint16).T, strict=True))
+    apart = [
+        {"fold": fields, "as": ["bin", "parts"]},
+        {"calculate": f"toNumber(slice(datum.bin, 3)) / {bins}", "as": "low"},
+        {"calculate": f"datum.low + {1 / bins}", "as": "high"},
+        {"calculate": f"datum.parts / {_WHOLE}", "as": "share"},
+    ]
     color = {
         "field": "share",
         "type": "quantitative",
@@ -42,7 +56,7 @@ def heat_map(steps: IntArray, shares: FloatArray, titles: Titles) -> Spec:
         tip("share", "share of the pool", ".1%"),
     ]
     rectangles = {
-        "data": {"name": "cells"},
+        "transform": apart,
         "mark": "rect",
         "encoding": {
             "x": step_axis(),
@@ -54,8 +68,13 @@ def heat_map(steps: IntArray, shares: FloatArray, titles: Titles) -> Spec:
         },
     }
     mean = {
-        "data": {"name": "means"},
+        "transform": [{"calculate": "(datum.step + datum.until) / 2", "as": "middle"}],
         "mark": {"type": "line", "strokeWidth": 2, "color": "#e69f00", "tooltip": None},
-        "encoding": {"x": step_axis(), "y": value_axis("mean", titles.axis, FROM_0_TO_1)},
+        "encoding": {"x": across(STEP, "middle"), "y": value_axis("mean", titles.axis, FROM_0_TO_1)},
     }
-    return chart(titles, {"cells": pa.table(cells), "means": pa.table(means)}, {"layer": [rectangles, mean]})
+    return chart(titles, {"steps": pa.table(columns)}, {"data": {"name": "steps"}, "layer": [rectangles, mean]})
+
+
+def middles(bins: int) -> FloatArray:
+    """Of equal bins over [0, 1], (bins,)."""
+    return (np.arange(bins) + 0.5) / bins

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from verl_spo.store.records import FloatArray, IntArray
-from verl_spo_dashboard.charts.spec import LEGEND, STEP, Axis, Spec, Titles, across, chart, tip, value_axis
+from verl_spo_dashboard.charts.spec import LEGEND, STEP, Axis, Spec, Titles, across, chart, tip, upwards
 from verl_spo_dashboard.series import extremes, smooth, thin
 
 PICKED = "picked"
@@ -62,16 +62,28 @@ class Look:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A curve as its chart has it, (n,) each; `low` and `high` are those of the points that thinning left out."""
+    """A curve as its chart has it: at the chart's places, (places,) each, NaN where it has no point.
+
+    Attributes:
+        line: The curve.
+        smoothed: Its values, smoothed.
+        values: Its values.
+        low: The least value from here to the next place.
+        high: The greatest one.
+        latest: The smoothed value here, or else at the last place before that has one.
+    """
 
     line: Line
-    x: FloatArray
-    steps: IntArray
-    values: FloatArray
     smoothed: FloatArray
+    values: FloatArray
     low: FloatArray
     high: FloatArray
-    thinned: bool
+    latest: FloatArray
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has a point at every place."""
+        return np.array_equal(self.smoothed, self.latest, equal_nan=True)
 
 
 def lines(curves: Sequence[Line], titles: Titles, look: Look = Look(), runs: Sequence[str] = ()) -> Spec:
@@ -83,16 +95,30 @@ def lines(curves: Sequence[Line], titles: Titles, look: Look = Look(), runs: Seq
         look: How they are drawn.
         runs: All runs on the page: each has its colour in every chart (`legend` names them).
     """
-    drawn = [_drawn(curve, look.weight) for curve in curves]
+    union = np.unique(np.concatenate([curve.places for curve in curves]))
+    places = union[thin(union.size)]
+    drawn = [_drawn(curve, places, look.weight) for curve in curves]
+    back = _back(places.size < union.size, look.weight)
     parts = list(dict.fromkeys(curve.part for curve in curves))
-    colors = _colors(runs, parts)
-    layers = [
-        {"data": {"name": "points"}, "mark": mark, "encoding": {**encoding, **colors}}
-        for mark, encoding in _marks(drawn, titles.axis, look)
-    ]
-    pointer = _pointer(drawn, len(runs) > 1, len(parts) > 1, look)
-    body = {"encoding": {"x": across(look.axis)}, "layer": [*layers, pointer]}
-    return chart(titles, {"points": _points(drawn), "hover": _hover(drawn, look)}, body)
+    few = places.size <= (_FEWEST_POINTS if look.weight else _FEW_POINTS)
+    marked: Spec = {
+        "encoding": {"y": upwards(titles.axis, _scale(drawn, look)), **_colors(runs, parts)},
+        "layer": [
+            {"mark": mark, "encoding": {**numbers, **_color(each.line, runs, parts)}}
+            for marks in zip(*(_marks(number, each, back, few) for number, each in enumerate(drawn)), strict=True)
+            for each, (mark, numbers) in zip(drawn, marks, strict=True)
+        ],
+    }
+    pointer = _pointer(drawn, back, _names(drawn, len(runs) > 1, len(parts) > 1), look)
+    body: Spec = {
+        "data": {"name": "points"},
+        "encoding": {"x": across(look.axis, _place(look))},
+        "layer": [marked, pointer],
+    }
+    if len(parts) > 1:
+        body["resolve"] = {"legend": {"color": "independent", "strokeDash": "independent"}}
+        body["layer"].append(_parts_legend(runs, parts))
+    return chart(titles, {"points": _points(drawn, places, back, look)}, body)
 
 
 def legend(runs: Sequence[str]) -> Spec:
@@ -115,65 +141,63 @@ def legend(runs: Sequence[str]) -> Spec:
     }
 
 
-def _drawn(line: Line, weight: float) -> _Drawn:
-    kept = thin(line.steps.size)
+def _drawn(line: Line, places: FloatArray, weight: float) -> _Drawn:
+    """A curve at the places of its chart: each of its points counts where the last place before it is."""
+    found, kept = np.unique(np.searchsorted(places, line.places, side="right") - 1, return_index=True)
+    smoothed = smooth(line.values, weight)[kept]
+
+    def spread(values: FloatArray) -> FloatArray:
+        everywhere = np.full(places.size, np.nan)
+        everywhere[found] = values
+        return everywhere
+
     low, high = extremes(line.values, kept)
-    return _Drawn(
-        line,
-        line.places[kept],
-        line.steps[kept],
-        line.values[kept],
-        smooth(line.values, weight)[kept],
-        low,
-        high,
-        thinned=kept.size < line.steps.size,
-    )
+    before = np.searchsorted(found, np.arange(places.size), side="right") - 1
+    latest = np.where(before >= 0, smoothed[before], np.nan)
+    return _Drawn(line, spread(smoothed), spread(line.values[kept]), spread(low), spread(high), latest)
 
 
-def _marks(drawn: Sequence[_Drawn], title: str, look: Look) -> Iterator[tuple[Spec, Spec]]:
-    """Marks with the numbers on their vertical axis, those behind first."""
-    above_0 = all(np.nanmin(each.values) > 0 for each in drawn)
-    scale: Spec = {"type": "log", "nice": False} if look.logarithmic and above_0 else {"zero": False}
-    if any(each.thinned for each in drawn):
-        band = {"y": value_axis("low", title, scale), "y2": {"field": "high"}}
-        yield {"type": "area", "opacity": _FAINT, "tooltip": None}, band
-    elif look.weight:
-        yield {"type": "line", "strokeWidth": 1, "opacity": _FAINT}, {"y": value_axis("value", title, scale)}
-    y = {"y": value_axis("smoothed", title, scale)}
-    yield {"type": "line", "strokeWidth": 2}, y
-    few = _FEWEST_POINTS if look.weight else _FEW_POINTS
-    if max(each.x.size for each in drawn) <= few:
-        yield {"type": "point", "filled": True, "size": 36, "strokeDash": []}, y
+def _back(thinned: bool, weight: float) -> tuple[str, ...]:
+    """What stands faintly behind a curve: the range of what was left out, the values that were smoothed, or nothing."""
+    return ("low", "high") if thinned else ("values",) if weight else ()
 
 
-def _points(drawn: Sequence[_Drawn]) -> pa.Table:
-    """What the marks need: each byte of it travels to the browser again at every step of a run that trains."""
-    needed = ("x", "smoothed", "low", "high") if any(each.thinned for each in drawn) else ("x", "smoothed", "values")
-    numbers = {name: _single(np.concatenate([getattr(each, name) for each in drawn])) for name in needed}
-    if "values" in numbers:
-        numbers["value"] = numbers.pop("values")
-    places = np.repeat(np.arange(len(drawn), dtype=np.int8), [each.x.size for each in drawn])
-    names = {
-        name: pa.DictionaryArray.from_arrays(places, [getattr(each.line, name) for each in drawn])
-        for name in ("run", "part")
-    }
-    return pa.table({**numbers, **names})
+def _marks(number: int, drawn: _Drawn, back: Sequence[str], few: bool) -> Iterator[tuple[Spec, Spec]]:
+    """A curve's marks with the numbers on their vertical axis, those behind first."""
+    # A curve goes on over the places where others have points; it is broken where it has no number itself.
+    gaps: Spec = {} if drawn.whole else {"invalid": "filter"}
+    ends = [{"field": f"{name}{number}"} for name in back]
+    if len(ends) == 2:
+        yield {"type": "area", "opacity": _FAINT, "tooltip": None, **gaps}, {"y": ends[0], "y2": ends[1]}
+    elif ends:
+        yield {"type": "line", "strokeWidth": 1, "opacity": _FAINT, **gaps}, {"y": ends[0]}
+    y = {"y": {"field": f"smoothed{number}"}}
+    yield {"type": "line", "strokeWidth": 2, **gaps}, y
+    if few:
+        yield {"type": "point", "filled": True, "size": 36, "strokeDash": [], **gaps}, y
 
 
-def _hover(drawn: Sequence[_Drawn], look: Look) -> pa.Table:
-    """What stands at each place, of every curve: its value there, or its last one before."""
-    x = np.unique(np.concatenate([each.x for each in drawn]))
-    x = x[thin(x.size)]
-    columns = {"x": x, "step": _at(x, drawn[0].x, drawn[0].steps.astype(np.float64))}
-    columns |= {f"c{number}": _at(x, each.x, each.smoothed) for number, each in enumerate(drawn)}
-    if len(drawn) == 1 and look.weight:
-        columns["value"] = _at(x, drawn[0].x, drawn[0].values)
+def _scale(drawn: Sequence[_Drawn], look: Look) -> Spec:
+    above_0 = all(np.nanmin(each.line.values) > 0 for each in drawn)
+    return {"type": "log", "nice": False} if look.logarithmic and above_0 else {"zero": False}
+
+
+def _points(drawn: Sequence[_Drawn], places: FloatArray, back: Sequence[str], look: Look) -> pa.Table:
+    """What the marks and the pointer need: each byte travels again at every step of a run that trains."""
+    first = drawn[0].line
+    columns = {_place(look): places}
+    if look.axis != STEP:
+        before = np.searchsorted(first.places, places, side="right") - 1
+        columns["step"] = np.where(before >= 0, first.steps[before], np.nan)
+    for number, each in enumerate(drawn):
+        needed = ("smoothed", *back, *([] if each.whole else ["latest"]))
+        columns |= {f"{name}{number}": getattr(each, name) for name in needed}
     return pa.table({name: _single(values) for name, values in columns.items()})
 
 
-def _at(x: FloatArray, places: FloatArray, values: FloatArray) -> FloatArray:
-    found = np.searchsorted(places, x, side="right") - 1
-    return np.where(found >= 0, values[np.maximum(found, 0)], np.nan)
+def _place(look: Look) -> str:
+    """The field of the horizontal axis."""
+    return "step" if look.axis == STEP else "x"
 
 
 def _single(values: FloatArray) -> pa.Array:
@@ -181,18 +205,20 @@ def _single(values: FloatArray) -> pa.Array:
     return pa.array(values.astype(np.float32), from_pandas=True)
 
 
-def _pointer(drawn: Sequence[_Drawn], several_runs: bool, several_parts: bool, look: Look) -> Spec:
+def _pointer(drawn: Sequence[_Drawn], back: Sequence[str], names: Sequence[str], look: Look) -> Spec:
     """A rule under the pointer that says what all curves are there."""
-    near = {"type": "point", "nearest": True, "on": "pointermove", "clear": "pointerout", "fields": ["x"]}
+    near = {"type": "point", "nearest": True, "on": "pointermove", "clear": "pointerout", "fields": [_place(look)]}
     picked = {"type": "point", "nearest": True, "on": "click", "fields": ["step"]}
     params = [{"name": "near", "select": near}, *([{"name": PICKED, "select": picked}] if look.clicks else [])]
-    names = [_name(each.line, several_runs, several_parts) or "value" for each in drawn]
     places = [] if look.axis == STEP else [tip("x", look.axis.title, look.axis.form)]
-    values = [tip(f"c{number}", name, ".4~g") for number, name in enumerate(names)]
+    numbers = enumerate(zip(drawn, names, strict=True))
+    values = [
+        tip(f"{'smoothed' if each.whole else 'latest'}{number}", name, ".4~g") for number, (each, name) in numbers
+    ]
     if len(drawn) == 1 and look.weight:
-        values = [tip("value", "value", ".4~g"), tip("c0", "smoothed", ".4~g")]
+        words = {"values": "value", "low": "least", "high": "greatest"}
+        values = [*(tip(f"{name}0", words[name], ".4~g") for name in back), {**values[0], "title": "smoothed"}]
     return {
-        "data": {"name": "hover"},
         "mark": {"type": "rule", "cursor": "pointer" if look.clicks else "default"},
         "params": params,
         "encoding": {
@@ -202,19 +228,33 @@ def _pointer(drawn: Sequence[_Drawn], several_runs: bool, several_parts: bool, l
     }
 
 
-def _name(line: Line, several_runs: bool, several_parts: bool) -> str:
-    return " · ".join([*([line.run] if several_runs else []), *([line.part] if several_parts else [])])
+def _names(drawn: Sequence[_Drawn], several_runs: bool, several_parts: bool) -> list[str]:
+    """What the pointer calls the curves."""
+    told = [([each.line.run] if several_runs else [], [each.line.part] if several_parts else []) for each in drawn]
+    return [" · ".join([*run, *part]) or "value" for run, part in told]
 
 
 def _colors(runs: Sequence[str], parts: Sequence[str]) -> Spec:
     """One colour a run, or a part where there is one run; dashes tell parts apart in either case."""
-    shown = (
-        {**LEGEND, "orient": "top", "columns": 3, "symbolType": "stroke", "labelLimit": 110} if len(parts) > 1 else None
-    )
+    names = parts if len(runs) <= 1 else runs
+    color = {"color": {"type": "nominal", "scale": {"domain": list(names)}, "legend": None}}
+    if len(parts) == 1:
+        return color
+    return {**color, "strokeDash": {"type": "nominal", "scale": {"domain": list(parts)}, "legend": None}}
+
+
+def _parts_legend(runs: Sequence[str], parts: Sequence[str]) -> Spec:
+    """Which line is which part's: a layer that draws nothing, since what several fields share has one legend."""
+    shown = {**LEGEND, "orient": "top", "columns": 3, "symbolType": "stroke", "labelLimit": 110}
     part = {"field": "part", "type": "nominal", "scale": {"domain": list(parts)}, "legend": shown}
-    if len(runs) <= 1:
-        return {"color": part, "strokeDash": part}
     return {
-        "color": {"field": "run", "type": "nominal", "scale": {"domain": list(runs)}, "legend": None},
-        "strokeDash": part,
+        "data": {"values": [{"part": name} for name in parts]},
+        "mark": {"type": "point", "opacity": 0, "tooltip": None},
+        "encoding": {"strokeDash": part, **({"color": part} if len(runs) <= 1 else {})},
     }
+
+
+def _color(line: Line, runs: Sequence[str], parts: Sequence[str]) -> Spec:
+    """Which of them is a curve's."""
+    color = {"color": {"datum": line.part if len(runs) <= 1 else line.run}}
+    return color if len(parts) == 1 else {**color, "strokeDash": {"datum": line.part}}

@@ -57,9 +57,14 @@ def step_axis() -> Spec:
 
 def value_axis(field: str, title: str, scale: Spec) -> Spec:
     """A number on the vertical axis."""
+    return {"field": field, **upwards(title, scale)}
+
+
+def upwards(title: str, scale: Spec) -> Spec:
+    """The vertical axis, of numbers whose fields are named elsewhere."""
     # What is sent in single precision is not shown with more digits than that has.
     axis = {"titlePadding": 8, "labelPadding": 6, "tickCount": 5, "format": ",.6~r"}
-    return {"field": field, "type": "quantitative", "title": title, "axis": axis, "scale": scale}
+    return {"type": "quantitative", "title": title, "axis": axis, "scale": scale}
 
 
 def tip(field: str, title: str, form: str) -> Spec:

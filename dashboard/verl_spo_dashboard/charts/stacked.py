@@ -1,5 +1,6 @@
 """What a whole is made of, over training steps."""
 
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,15 +20,15 @@ def stacked(x: FloatArray, parts: Mapping[str, FloatArray], titles: Titles, axis
         axis: What `x` counts.
     """
     names: Sequence[str] = list(parts)
-    places = np.repeat(np.arange(len(names), dtype=np.int8), x.size)
-    table = pa.table(
-        {
-            "x": np.tile(x, len(names)).astype(np.float32),
-            "value": np.concatenate(list(parts.values())).astype(np.float32),
-            "part": pa.DictionaryArray.from_arrays(places, names),
-            "place": places,
-        }
-    )
+    fields = [f"part{number}" for number in range(len(names))]
+    # A row a place: in the browser it becomes one for each part.
+    columns = dict(zip(["x", *fields], [x, *parts.values()], strict=True))
+    table = pa.table({field: values.astype(np.float32) for field, values in columns.items()})
+    apart: Sequence[Spec] = [
+        {"fold": fields, "as": ["field", "value"]},
+        {"calculate": "toNumber(slice(datum.field, 4))", "as": "place"},
+        {"calculate": f"{json.dumps(names)}[datum.place]", "as": "part"},
+    ]
     legend = {**LEGEND, "orient": "right", "symbolType": "square", "labelLimit": 130}
     encoding = {
         "x": across(axis),
@@ -41,4 +42,6 @@ def stacked(x: FloatArray, parts: Mapping[str, FloatArray], titles: Titles, axis
         ],
     }
     mark = {"type": "area", "line": False, "opacity": 0.85} if x.size > 1 else {"type": "bar", "size": 24}
-    return chart(titles, {"parts": table}, {"data": {"name": "parts"}, "mark": mark, "encoding": encoding})
+    return chart(
+        titles, {"parts": table}, {"data": {"name": "parts"}, "transform": apart, "mark": mark, "encoding": encoding}
+    )

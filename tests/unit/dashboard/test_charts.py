@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from verl_spo.store.queries import ObservationRow, PromptRow
 from verl_spo.store.text import Part
 from verl_spo_dashboard import charts
 from verl_spo_dashboard.charts import STEP, Axis, Estimate, Line, Look, Titles, estimates, spec
-from verl_spo_dashboard.series import MOST_POINTS
+from verl_spo_dashboard.series import MOST_POINTS, smooth
 
 TITLES = Titles("Reward", "of a step", "reward")
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -60,7 +62,19 @@ def json_part(spec: charts.Spec) -> Any:
     ],
 )
 def test_every_encoded_field_is_in_the_data(spec: charts.Spec) -> None:
-    assert fields(json_part(spec)) <= set().union(*(table.column_names for table in spec["datasets"].values()))
+    assert fields(json_part(spec)) <= set().union(
+        *(table.column_names for table in spec["datasets"].values()), made(spec)
+    )
+
+
+def made(spec: Any) -> set[str]:
+    """All fields that a specification makes itself, and those of the data in it."""
+    if isinstance(spec, dict):
+        named = spec.get("as", [])
+        own = {named} if isinstance(named, str) else set(named)
+        own |= {field for row in spec.get("values", []) if isinstance(row, dict) for field in row}
+        return own.union(*(made(value) for key, value in spec.items() if key != "datasets"))
+    return set().union(*map(made, spec)) if isinstance(spec, list) else set()
 
 
 def test_a_chart_is_made_anew_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,49 +85,86 @@ def test_a_chart_is_made_anew_now_and_then(monkeypatch: pytest.MonkeyPatch) -> N
     assert made(0.0) == made(spec.REDRAWN_S - 1) != made(spec.REDRAWN_S)
 
 
+def drawn(*curves: Line, look: Look | None = None) -> dict[str, list[Any]]:
+    """The data of a chart of some curves."""
+    table: dict[str, list[Any]] = charts.lines(curves, TITLES, look or Look())["datasets"]["points"].to_pydict()
+    return table
+
+
+def marks(spec: charts.Spec) -> list[Any]:
+    """Of the curves of a chart, those behind first."""
+    marks: list[Any] = spec["layer"][0]["layer"]
+    return marks
+
+
 def test_smoothed_lines_keep_the_values_behind_them() -> None:
     spec = charts.lines([line(values=(0.0, 3.0))], TITLES, Look(0.5), ["a"])
-    table = spec["datasets"]["points"].to_pydict()
-    assert table["value"] == [0.0, 3.0]
-    assert table["smoothed"] == [0.0, 2.0]
-    assert len(spec["layer"]) == len(charts.lines([line()], TITLES, Look(), ["a"])["layer"]) + 1
+    assert spec["datasets"]["points"].to_pydict() == {"step": [1, 2], "smoothed0": [0.0, 2.0], "values0": [0.0, 3.0]}
+    assert [each["encoding"]["y"]["field"] for each in marks(spec)] == ["values0", "smoothed0", "smoothed0"]
 
 
 def test_a_missing_value_is_a_gap() -> None:
-    spec = charts.lines([line(values=(1.0, float("nan"), 2.0))], TITLES)
-    assert spec["datasets"]["points"].to_pydict()["value"] == [1.0, None, 2.0]
+    spec = charts.lines([line(values=(1.0, float("nan"), 2.0))], TITLES, Look(0.5))
+    assert spec["datasets"]["points"].to_pydict()["values0"] == [1.0, None, 2.0]
+    assert "invalid" not in marks(spec)[0]["mark"]
 
 
 def test_a_long_curve_is_thinned_after_it_was_smoothed() -> None:
     values = tuple(np.linspace(0, 1, 5000))
-    table = charts.lines([line(values=values)], TITLES, Look(0.9))["datasets"]["points"].to_pydict()
-    assert len(table["x"]) <= MOST_POINTS
-    assert (table["x"][0], table["x"][-1]) == (1, 5000)
+    table = drawn(line(values=values), look=Look(0.9))
+    assert len(table["step"]) <= MOST_POINTS
+    assert (table["step"][0], table["step"][-1]) == (1, 5000)
+    assert table["smoothed0"][-1] == pytest.approx(smooth(np.array(values), 0.9)[-1])
 
 
 def test_what_thinning_leaves_out_is_within_the_band() -> None:
     values = np.zeros(5000)
     values[1234], values[4321] = 7.0, -3.0
-    table = charts.lines([line(values=tuple(values))], TITLES)["datasets"]["points"].to_pydict()
-    assert (max(table["high"]), min(table["low"])) == (7.0, -3.0)
-    assert max(table["smoothed"]) == 0.0
+    table = drawn(line(values=tuple(values)))
+    assert (max(table["high0"]), min(table["low0"])) == (7.0, -3.0)
+    assert max(table["smoothed0"]) == 0.0
 
 
 def test_the_pointer_says_what_every_run_had_there() -> None:
     later = Line("b", "", np.array([2, 4]), np.array([5.0, 6.0]))
     spec = charts.lines([line(), later], TITLES, Look(), ["a", "b"])
-    table = spec["datasets"]["hover"].to_pydict()
-    assert table["x"] == [1, 2, 3, 4]
-    assert table["c0"] == [0.0, 1.0, 0.5, 0.5]
-    assert table["c1"] == [None, 5.0, 5.0, 6.0]
+    table = spec["datasets"]["points"].to_pydict()
+    assert table["step"] == [1, 2, 3, 4]
+    assert table["latest0"] == [0.0, 1.0, 0.5, 0.5]
+    assert table["latest1"] == [None, 5.0, 5.0, 6.0]
     tooltip = spec["layer"][-1]["encoding"]["tooltip"]
-    assert [(each["field"], each["title"]) for each in tooltip] == [("step", "step"), ("c0", "a"), ("c1", "b")]
+    assert [(each["field"], each["title"]) for each in tooltip] == [
+        ("step", "step"),
+        ("latest0", "a"),
+        ("latest1", "b"),
+    ]
+
+
+def test_a_curve_goes_on_over_the_places_where_only_others_have_points() -> None:
+    seldom = Line("b", "", np.array([1, 3]), np.array([5.0, 6.0]))
+    spec = charts.lines([line(), seldom], TITLES, Look(), ["a", "b"])
+    assert spec["datasets"]["points"].to_pydict()["smoothed1"] == [5.0, None, 6.0]
+    assert [each["mark"].get("invalid") for each in marks(spec)] == [None, "filter"] * 2
+
+
+@given(st.lists(st.sets(st.integers(0, 400), min_size=1), min_size=1, max_size=3))
+def test_thinning_several_curves_loses_no_extreme(places: list[set[int]]) -> None:
+    curves = [
+        Line(str(number), "", np.array(sorted(each)), np.array(sorted(each), dtype=float) ** 2)
+        for number, each in enumerate(places)
+    ]
+    table = drawn(*curves)
+    assert len(table["step"]) <= MOST_POINTS
+    for number, curve in enumerate(curves):
+        names = ("low", "high") if f"low{number}" in table else ("smoothed", "smoothed")
+        low, high = ([x for x in table[f"{name}{number}"] if x is not None] for name in names)
+        assert (min(low), max(high)) == (curve.values.min(), curve.values.max())
 
 
 def test_a_place_off_the_steps_still_tells_its_step() -> None:
     hours = Line("a", "", np.array([10, 20]), np.array([1.0, 2.0]), np.array([0.5, 1.5]))
     spec = charts.lines([hours], TITLES, Look(axis=Axis("hours", "~g"), clicks=True))
-    table = spec["datasets"]["hover"].to_pydict()
+    table = spec["datasets"]["points"].to_pydict()
     assert (table["x"], table["step"]) == ([0.5, 1.5], [10, 20])
     assert [param["name"] for param in spec["layer"][-1]["params"]] == ["near", charts.PICKED]
 
@@ -127,10 +178,9 @@ def test_only_what_is_above_0_has_a_logarithmic_scale(values: tuple[float, ...],
 def test_parts_lie_upon_one_another_in_their_order() -> None:
     parts = {"below": np.array([1.0, 2.0]), "above": np.array([3.0, 4.0])}
     spec = charts.stacked(np.array([1.0, 2.0]), parts, TITLES, STEP)
-    rows = spec["datasets"]["parts"].to_pylist()
-    assert [(row["part"], row["x"], row["value"], row["place"]) for row in rows] == [
-        ("below", 1, 1, 0), ("below", 2, 2, 0), ("above", 1, 3, 1), ("above", 2, 4, 1),
-    ]  # fmt: skip
+    assert spec["datasets"]["parts"].to_pydict() == {"x": [1, 2], "part0": [1, 2], "part1": [3, 4]}
+    assert spec["transform"][0]["fold"] == ["part0", "part1"]
+    assert spec["encoding"]["color"]["scale"]["domain"] == ["below", "above"]
 
 
 def test_a_run_has_its_colour_where_another_one_has_no_curve() -> None:
@@ -144,19 +194,23 @@ def test_names_stay_data() -> None:
     assert spec["layer"][0]["encoding"]["color"]["scale"]["domain"] == [HOSTILE, "b"]
 
 
-def test_the_heat_map_covers_every_step_and_bin() -> None:
+def test_the_heat_map_has_every_step_and_bin() -> None:
     shares = np.array([[1.0, 0.0], [0.25, 0.75]])
     spec = charts.heat_map(np.array([2, 4]), shares, TITLES)
-    cells, means = spec["datasets"]["cells"].to_pydict(), spec["datasets"]["means"].to_pydict()
-    assert list(zip(cells["step"], cells["until"], cells["low"], cells["share"], strict=True)) == [
-        (2, 4, 0.0, 1.0), (2, 4, 0.5, 0.0), (4, 6, 0.0, 0.25), (4, 6, 0.5, 0.75),
-    ]  # fmt: skip
-    np.testing.assert_allclose(means["mean"], [0.25, 0.25 * 0.25 + 0.75 * 0.75])
+    rows = spec["datasets"]["steps"].to_pydict()
+    assert (rows["step"], rows["until"]) == ([2, 4], [4, 6])
+    cells, mean = spec["layer"]
+    fold, low, _, share = cells["transform"]
+    assert fold["fold"] == ["bin0", "bin1"]
+    assert "/ 2" in low["calculate"]
+    whole = int(share["calculate"].split("/")[1])
+    np.testing.assert_allclose(np.array([rows["bin0"], rows["bin1"]]).T / whole, shares, atol=1 / whole)
+    np.testing.assert_allclose(rows[mean["encoding"]["y"]["field"]], [0.25, 0.25 * 0.25 + 0.75 * 0.75])
 
 
 def test_a_heat_map_of_one_step_is_one_step_wide() -> None:
-    cells = charts.heat_map(np.array([7]), np.array([[0.5, 0.5]]), TITLES)["datasets"]["cells"].to_pydict()
-    assert (set(cells["step"]), set(cells["until"])) == ({7}, {8})
+    rows = charts.heat_map(np.array([7]), np.array([[0.5, 0.5]]), TITLES)["datasets"]["steps"].to_pydict()
+    assert (rows["step"], rows["until"]) == ([7], [8])
 
 
 def test_a_history_is_in_the_order_of_its_steps() -> None:
