@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import PATIENCE_MS
+from tests.browser.conftest import PATIENCE_MS, settled
 from tests.support.benchmarked import benchmarked
 from tests.support.plausible import PlausibleRun, Question, arithmetic
 from verl_spo.store import open_reader, queries
@@ -30,9 +30,10 @@ def cell(page: Page, text: str) -> Locator:
 
 
 def click_row(page: Page, row: int, rows: int, table: int = 0) -> None:
-    """Click a row, counted from 0, of a table once it has so many; its header is as high as a row."""
+    """Click a row, counted from 0, of a table once it has so many and stays; its header is as high as a row."""
     canvas = page.get_by_test_id("data-grid-canvas").nth(table)
     expect(canvas.get_by_role("grid", include_hidden=True)).to_have_attribute("aria-rowcount", str(rows + 1))
+    settled(page)
     # A layer for scrolling lies above what is drawn and takes the click.
     canvas.click(position={"x": 120, "y": ROW_HEIGHT * (row + 1.5)}, force=True)
 

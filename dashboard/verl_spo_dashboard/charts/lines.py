@@ -249,7 +249,7 @@ def _parts_legend(runs: Sequence[str], parts: Sequence[str]) -> Spec:
     part = {"field": "part", "type": "nominal", "scale": {"domain": list(parts)}, "legend": shown}
     return {
         "data": {"values": [{"part": name} for name in parts]},
-        "mark": {"type": "point", "opacity": 0, "tooltip": None},
+        "mark": {"type": "point", "opacity": 0, "tooltip": None, "aria": False},
         "encoding": {"strokeDash": part, **({"color": part} if len(runs) <= 1 else {})},
     }
 
