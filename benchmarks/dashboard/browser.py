@@ -1,29 +1,27 @@
-"""What a reader waits for: pages in real Chromium, timed from the click to the end of what it set off."""
+"""What a reader waits for: pages in real Chromium, timed from the click to the end of what it sets off."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, sync_playwright
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 PATIENCE_MS = 120_000
 
-# Streamlit says on its root whether a script runs; each end is noted with its time.
-_WATCH = """
-() => {
-  window.ends = [];
-  window.addEventListener('click', () => { window.clicked = performance.now(); }, {capture: true});
-  const root = document.querySelector('[data-testid=stApp]');
-  let before = root.getAttribute('data-test-script-state');
-  new MutationObserver(() => {
-    const state = root.getAttribute('data-test-script-state');
-    if (state === 'notRunning' && before !== state) requestAnimationFrame(() => window.ends.push(performance.now()));
-    before = state;
-  }).observe(root, {attributes: true, attributeFilter: ['data-test-script-state']});
-}
-"""
+_CLICKED = "window.addEventListener('click', () => { window.clicked = performance.now(); }, {capture: true});"
+_DRAWN = "new Promise(done => requestIdleCallback(() => done(performance.now() - window.clicked)))"
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A page that is open, and the stream of what its server sends it."""
+
+    page: Page
+    stream: WebSocket
 
 
 @contextmanager
@@ -35,25 +33,28 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def open_page(context: BrowserContext, address: str, shown: str) -> tuple[Page, float]:
+def open_page(context: BrowserContext, address: str, shown: str) -> tuple[Tab, float]:
     """Open a page; returns it with the seconds until there was what `shown` selects."""
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
+    page.add_init_script(_CLICKED)
     started = time.perf_counter()
-    page.goto(address)
+    with page.expect_websocket() as stream:
+        page.goto(address)
     page.locator(shown).first.wait_for(state="attached")
     seconds = time.perf_counter() - started
     page.wait_for_selector("[data-test-script-state=notRunning]", state="attached")
-    page.evaluate(_WATCH)
-    return page, seconds
+    return Tab(page, stream.value), seconds
 
 
-def interact(page: Page, action: Callable[[Page], object]) -> float:
-    """Seconds from the click that something ends with until its scripts have run and the page is drawn.
+def interact(tab: Tab, action: Callable[[Page], object]) -> float:
+    """Seconds from the click that something ends with until its script has run and the page has no more to draw."""
+    with tab.stream.expect_event("framereceived", _is_end):
+        action(tab.page)
+    return float(tab.page.evaluate(_DRAWN)) / 1e3
 
-    From before it is done, if it clicks nothing.
-    """
-    before = page.evaluate("window.clicked = performance.now(), window.ends.length")
-    action(page)
-    page.wait_for_function("before => window.ends.length > before", arg=before)
-    return float(page.evaluate("window.ends[window.ends.length - 1] - window.clicked")) / 1e3
+
+def _is_end(frame: bytes | str) -> bool:
+    """Whether a message says that a script has run."""
+    kind = ForwardMsg.FromString(frame).WhichOneof("type") if isinstance(frame, bytes) else None
+    return kind == "script_finished"

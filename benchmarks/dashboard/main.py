@@ -4,8 +4,8 @@
 
 A run of so many prompts, observations and steps in SQLite; the server and Chromium share the machine. *First paint*: of
 each page, the server and the browser's cache being warm, until its first chart or table is there. *Interactions*: from
-a click until the scripts that it sets off have run and the page is drawn. *Tick*: bytes that the training page of a
-run that trains is sent per step, as they travel. *Viewers*: the same interactions while so many others have
+a click until the scripts that it sets off have run and the page has no more to draw. *Tick*: bytes that the training
+page of a run that trains is sent per step, as they travel. *Viewers*: the same interactions while so many others have
 that page open, and the run makes a step every two seconds.
 
 Wanted: first paint in 2 s, interactions in 300 ms at the 95th percentile, a tick of at most 100 KB.
@@ -85,9 +85,9 @@ def paint(context: BrowserContext, server: Server, name: str) -> float:
     address, shown = PAGES[name]
     seconds = []
     for _ in range(REPEATS):
-        page, took = open_page(context, server.address + address, shown)
+        tab, took = open_page(context, server.address + address, shown)
         seconds.append(took)
-        page.close()
+        tab.page.close()
     return round(float(np.median(seconds[1:])), 2)
 
 
@@ -96,10 +96,10 @@ def interactions(context: BrowserContext, server: Server) -> list[float]:
     seconds = []
     for name, actions in ACTIONS.items():
         address, shown = PAGES[name]
-        page, _ = open_page(context, server.address + address, shown)
+        tab, _ = open_page(context, server.address + address, shown)
         for action in actions * REPEATS:
-            seconds.append(interact(page, action))
-        page.close()
+            seconds.append(interact(tab, action))
+        tab.page.close()
     return seconds
 
 
@@ -171,12 +171,12 @@ def tick(context: BrowserContext, server: Server, writer: RunWriter, trainer: Tr
     """Bytes of a look at a run that has made a step since the last one, as they travel."""
     sizes = []
     with wire(server.address) as way:
-        page, _ = open_page(context, f"{way.address}/training?run={LIVE}", CHART)
+        tab, _ = open_page(context, f"{way.address}/training?run={LIVE}", CHART)
         for _ in range(TICKS):
             before = way.bytes
-            interact(page, lambda _: train(writer, trainer))
+            interact(tab, lambda _: train(writer, trainer))
             sizes.append(way.bytes - before)
-        page.close()
+        tab.page.close()
     return {"tick_kb": round(float(np.median(sizes)) / 1e3, 1)}
 
 

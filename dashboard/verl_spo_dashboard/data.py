@@ -1,5 +1,6 @@
 """What pages have of the store: read once, then only what is new."""
 
+import gc
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -160,7 +161,10 @@ def by_names(runs: Iterable[RunRow], names: Iterable[str]) -> list[RunRow]:
 
 @st.cache_resource(max_entries=1, show_spinner=False, on_release=Reader.close)
 def _open(url: str, identity: tuple[int, int] | None) -> Reader:
-    return open_reader(url)
+    opened = open_reader(url)
+    # Python's whole collections, for which all readers wait, pass over what is there from the start.
+    gc.freeze()
+    return opened
 
 
 def _identity(url: str) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard.charts.spec import (
+    DENSE,
     FROM_0_TO_1,
     HEIGHT,
     STEP,
@@ -72,7 +73,9 @@ def heat_map(steps: IntArray, shares: FloatArray, titles: Titles) -> Spec:
         "mark": {"type": "line", "strokeWidth": 2, "color": "#e69f00", "tooltip": None},
         "encoding": {"x": across(STEP, "middle"), "y": value_axis("mean", titles.axis, FROM_0_TO_1)},
     }
-    return chart(titles, {"steps": pa.table(columns)}, {"data": {"name": "steps"}, "layer": [rectangles, mean]})
+    return chart(
+        titles, {"steps": pa.table(columns)}, {"data": {"name": "steps"}, "layer": [rectangles, mean], **DENSE}
+    )
 
 
 def middles(bins: int) -> FloatArray:

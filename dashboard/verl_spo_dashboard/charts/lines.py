@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from verl_spo.store.records import FloatArray, IntArray
-from verl_spo_dashboard.charts.spec import LEGEND, STEP, Axis, Spec, Titles, across, chart, tip, upwards
+from verl_spo_dashboard.charts.spec import DENSE, LEGEND, STEP, Axis, Spec, Titles, across, chart, tip, upwards
 from verl_spo_dashboard.series import extremes, smooth, thin
 
 PICKED = "picked"
@@ -113,7 +113,8 @@ def lines(curves: Sequence[Line], titles: Titles, look: Look = Look(), runs: Seq
     body: Spec = {
         "data": {"name": "points"},
         "encoding": {"x": across(look.axis, _place(look))},
-        "layer": [marked, pointer],
+        "layer": [marked, *pointer],
+        **DENSE,
     }
     if len(parts) > 1:
         body["resolve"] = {"legend": {"color": "independent", "strokeDash": "independent"}}
@@ -205,10 +206,10 @@ def _single(values: FloatArray) -> pa.Array:
     return pa.array(values.astype(np.float32), from_pandas=True)
 
 
-def _pointer(drawn: Sequence[_Drawn], back: Sequence[str], names: Sequence[str], look: Look) -> Spec:
-    """A rule under the pointer that says what all curves are there."""
-    near = {"type": "point", "nearest": True, "on": "pointermove", "clear": "pointerout", "fields": [_place(look)]}
-    picked = {"type": "point", "nearest": True, "on": "click", "fields": ["step"]}
+def _pointer(drawn: Sequence[_Drawn], back: Sequence[str], names: Sequence[str], look: Look) -> list[Spec]:
+    """A rule under the pointer, and a strip per place that takes the pointer and says what all curves are there."""
+    near = {"type": "point", "on": "pointerover", "clear": "pointerout", "fields": [_place(look)]}
+    picked = {"type": "point", "on": "click", "fields": ["step"]}
     params = [{"name": "near", "select": near}, *([{"name": PICKED, "select": picked}] if look.clicks else [])]
     places = [] if look.axis == STEP else [tip("x", look.axis.title, look.axis.form)]
     numbers = enumerate(zip(drawn, names, strict=True))
@@ -218,14 +219,18 @@ def _pointer(drawn: Sequence[_Drawn], back: Sequence[str], names: Sequence[str],
     if len(drawn) == 1 and look.weight:
         words = {"values": "value", "low": "least", "high": "greatest"}
         values = [*(tip(f"{name}0", words[name], ".4~g") for name in back), {**values[0], "title": "smoothed"}]
-    return {
-        "mark": {"type": "rule", "cursor": "pointer" if look.clicks else "default"},
-        "params": params,
-        "encoding": {
-            "opacity": {"condition": {"param": "near", "empty": False, "value": 0.35}, "value": 0},
-            "tooltip": [tip("step", "step", "d"), *places, *values],
-        },
+    rule: Spec = {
+        "transform": [{"filter": {"param": "near", "empty": False}}],
+        "mark": {"type": "rule", "opacity": 0.35},
     }
+    # Vega's own way to the nearest place draws a cell for each and says everything twice.
+    width = {"expr": f"width / {max(drawn[0].smoothed.size - 1, 1)}"}
+    strips: Spec = {
+        "mark": {"type": "rule", "opacity": 0, "strokeWidth": width, "cursor": "pointer" if look.clicks else "default"},
+        "params": params,
+        "encoding": {"tooltip": [tip("step", "step", "d"), *places, *values]},
+    }
+    return [rule, strips]
 
 
 def _names(drawn: Sequence[_Drawn], several_runs: bool, several_parts: bool) -> list[str]:
@@ -249,7 +254,7 @@ def _parts_legend(runs: Sequence[str], parts: Sequence[str]) -> Spec:
     part = {"field": "part", "type": "nominal", "scale": {"domain": list(parts)}, "legend": shown}
     return {
         "data": {"values": [{"part": name} for name in parts]},
-        "mark": {"type": "point", "opacity": 0, "tooltip": None, "aria": False},
+        "mark": {"type": "point", "opacity": 0, "tooltip": None},
         "encoding": {"strokeDash": part, **({"color": part} if len(runs) <= 1 else {})},
     }
 

@@ -19,6 +19,9 @@ FROM_0_TO_1 = {"domain": [0, 1]}
 # Readable on both backgrounds; the theme has no colour for it.
 _SUBTITLE_COLOR = "#76808c"
 
+DENSE: Spec = {"config": {"mark": {"aria": False}}}
+"""Of charts with hundreds of marks: a sentence on each, which nobody would listen to, takes as long as drawing them."""
+
 LEGEND: Spec = {"title": None, "symbolOpacity": 1, "padding": 0, "offset": 4, "labelOffset": 2}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from verl_spo.store.records import FloatArray
-from verl_spo_dashboard.charts.spec import LEGEND, STEP, Axis, Spec, Titles, across, chart, tip, value_axis
+from verl_spo_dashboard.charts.spec import DENSE, LEGEND, STEP, Axis, Spec, Titles, across, chart, tip, value_axis
 
 
 def stacked(x: FloatArray, parts: Mapping[str, FloatArray], titles: Titles, axis: Axis = STEP) -> Spec:
@@ -42,6 +42,5 @@ def stacked(x: FloatArray, parts: Mapping[str, FloatArray], titles: Titles, axis
         ],
     }
     mark = {"type": "area", "line": False, "opacity": 0.85} if x.size > 1 else {"type": "bar", "size": 24}
-    return chart(
-        titles, {"parts": table}, {"data": {"name": "parts"}, "transform": apart, "mark": mark, "encoding": encoding}
-    )
+    body = {"data": {"name": "parts"}, "transform": apart, "mark": mark, "encoding": encoding, **DENSE}
+    return chart(titles, {"parts": table}, body)
