@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.integration.training.test_multi_turn import BETWEEN_TURNS, TOOLS
 from tests.support import small
 from tests.support.killing import kill_when, wait_until_nothing_is_left
 from verl_spo.launching.processes import segments
@@ -67,7 +68,9 @@ def test_a_run_is_validated_and_evaluated_sample_by_sample(validated: Path) -> N
     assert set(scores.finish) == {Finish.STOP}
 
     as_trained = ("--samples", "3", "--as-trained")
-    said = evaluate(validated, name, *as_trained)
+    # So few tokens at a time that many a prompt does not fit beside the others.
+    cramped = ("actor_rollout_ref.rollout.max_num_batched_tokens=64", "actor_rollout_ref.rollout.max_num_seqs=16")
+    said = evaluate(validated, name, *as_trained, *cramped)
     assert f"verl-spo report {name}" in said
     ((row, drawn),) = found(validated, name, Origin.EVALUATION)
     assert (row.step, row.wanted, row.samples) == (2, 3, 3 * PROBLEMS)
@@ -115,3 +118,15 @@ def test_a_megatron_checkpoint_and_a_model_are_evaluated(run_dir: Path, train: C
     assert (model.step, model.model, model.samples) == (0, str(run_dir / "model"), 2 * PROBLEMS)
     assert 0 < np.mean(others.score) < 1
     assert scores.score.shape == others.score.shape
+
+
+@pytest.mark.long
+def test_a_run_with_tools_is_evaluated_with_its_tools(run_dir: Path, train: Callable[..., int]) -> None:
+    train("turns", *TOOLS, "data.max_prompt_length=32", "trainer.total_training_steps=1", "trainer.save_freq=1")
+    evaluate(run_dir, "arithmetic/turns", "--samples", "4", "--as-trained")
+    ((row, scores),) = found(run_dir, "arithmetic/turns", Origin.EVALUATION)
+    assert (row.step, row.samples) == (1, 4 * PROBLEMS)
+    assert row.settings["agent_loop"] == "tool_agent"
+    assert set(scores.finish) <= {Finish.STOP, Finish.LENGTH}
+    # What a tool answered stands between the model's turns.
+    assert any(BETWEEN_TURNS.search(text or "") for _, _, _, text in texts(run_dir, row))
