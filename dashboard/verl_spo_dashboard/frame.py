@@ -16,7 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
-from verl_spo_dashboard import address, alerts, data, parts
+from verl_spo_dashboard import address, alerts, data, parts, readers
 from verl_spo_dashboard.wording import clock_time, duration
 
 MOST_RUNS = 8
@@ -131,7 +131,8 @@ def _tick(run_ids: Sequence[int], draw: Draw, pace: float | None) -> None:
 
 def _pace(runs: Sequence[RunRow]) -> float | None:
     """Seconds between two looks; None if nothing will change, or the reader wants to look at this."""
-    return None if st.session_state.get("paused") else parts.pace(runs)
+    pace = None if st.session_state.get("paused") else parts.pace(runs)
+    return None if pace is None else readers.pace(pace)
 
 
 def _state(runs: Sequence[RunRow]) -> None:
