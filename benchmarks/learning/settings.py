@@ -24,6 +24,7 @@ _ABLATIONS = (
     Variant("spo, no baseline", "kl", "trajectory"),
     Variant("spo, uniform sampling", "kl", "trajectory"),
     Variant("spo, epochs", "kl", "trajectory"),
+    Variant("spo, even draws", "kl", "trajectory"),
 )
 _RETENTIONS_ALONE = tuple(Variant("spo", retention, "trajectory") for retention in RETENTIONS)
 # What the parts of a batch are normalized over, in the order in which they come in.
@@ -55,6 +56,7 @@ _CHOICES = (
     Variant("spo, no baseline", "kl", "trajectory"),
     Variant("spo, uniform sampling", "kl", "trajectory"),
     Variant("spo, epochs", "kl", "trajectory"),
+    Variant("spo, even draws", "kl", "trajectory"),
     Variant("spo, optimal baseline", "drift", "trajectory"),
 )
 

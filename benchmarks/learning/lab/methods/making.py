@@ -1,7 +1,7 @@
 """From a line of the tables to its method."""
 
 from benchmarks.learning.lab.methods import groups, single
-from benchmarks.learning.lab.methods.epochs import Epochs
+from benchmarks.learning.lab.methods.epochs import Epochs, Even
 from benchmarks.learning.lab.methods.method import Method
 from benchmarks.learning.lab.methods.spo import SPOMethod
 from benchmarks.learning.lab.methods.variant import Variant
@@ -34,7 +34,8 @@ def make_method(
             "seed": seed,
         }
     )
-    epochs = Epochs(pool_size, seed) if "epochs" in variant.method else None
+    dealers: dict[str, type[Epochs | Even]] = {"epochs": Epochs, "even draws": Even}
+    dealer = next((made(pool_size, seed) for name, made in dealers.items() if name in variant.method), None)
     whole, alone = "whole batch" in variant.method, "part alone" in variant.method
     spo = SPO(options, pool_size=pool_size, batch_size=batch_size, in_parts=in_parts and not whole and not alone)
-    return SPOMethod(spo, policy, "no baseline" not in variant.method, epochs, whole)
+    return SPOMethod(spo, policy, "no baseline" not in variant.method, dealer, whole)

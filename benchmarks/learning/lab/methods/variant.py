@@ -9,8 +9,8 @@ class Variant:
 
     Attributes:
         method: One of `groups.METHODS` or `single.METHODS`; or `spo` followed by what is changed of it:
-            `, optimal baseline`, `, no baseline`, `, uniform sampling`, `, epochs`; of a batch in parts
-            `, each part alone` or `, whole batch`: what the advantages are normalized over.
+            `, optimal baseline`, `, no baseline`, `, uniform sampling`, `, epochs`, `, even draws`; of a batch
+            in parts `, each part alone` or `, whole batch`: what the advantages are normalized over.
         retention: SPO's, or `event, published step`; None for the others.
         normalization: SPO's; None for the others.
     """
