@@ -91,14 +91,13 @@ def paint(context: BrowserContext, server: Server, name: str) -> float:
     return round(float(np.median(seconds[1:])), 2)
 
 
-def interactions(context: BrowserContext, server: Server) -> list[float]:
-    """Seconds of what readers do on the pages, again and again."""
-    seconds = []
+def interactions(context: BrowserContext, server: Server) -> dict[str, list[float]]:
+    """Seconds of what readers do on the pages, again and again, by page."""
+    seconds = {}
     for name, actions in ACTIONS.items():
         address, shown = PAGES[name]
         tab, _ = open_page(context, server.address + address, shown)
-        for action in actions * REPEATS:
-            seconds.append(interact(tab, action))
+        seconds[name] = [interact(tab, action) for action in actions * REPEATS]
         tab.page.close()
     return seconds
 
@@ -180,9 +179,14 @@ def tick(context: BrowserContext, server: Server, writer: RunWriter, trainer: Tr
     return {"tick_kb": round(float(np.median(sizes)) / 1e3, 1)}
 
 
-def _spread(name: str, seconds: list[float]) -> dict[str, float]:
-    milliseconds = 1e3 * np.array(seconds)
-    return {f"{name}_p{share}": round(float(np.percentile(milliseconds, share))) for share in (50, 95)}
+def _spread(name: str, seconds: Mapping[str, list[float]]) -> dict[str, float]:
+    """Milliseconds of all pages, and page by page."""
+    all_pages = [each for page in seconds.values() for each in page]
+    return {
+        f"{name}_{page}_p{share}": round(1e3 * float(np.percentile(values, share)))
+        for page, values in {"all": all_pages, **seconds}.items()
+        for share in (50, 95)
+    }
 
 
 def _arguments() -> argparse.Namespace:
