@@ -148,13 +148,17 @@ def missing(
     """The runs of a setting that a result file does not have yet.
 
     Raises:
-        ValueError: There are rows from another starting policy.
+        ValueError: A seed has rows from another starting policy: its methods would not be compared with each other.
     """
     known = [row for row in rows.load([path]) if row.setting == setting.name]
-    if others := {row.policy for row in known} - {policy}:
-        raise ValueError(f"{path}: has runs from the model {others}, this is {policy}; move the file away")
     there = {(row.seed, row.variant) for row in known}
-    return [(seed, variant) for seed in seeds for variant in variants if (seed, key_of(variant)) not in there]
+    wanted = [(seed, variant) for seed in seeds for variant in variants if (seed, key_of(variant)) not in there]
+    begun = {row.seed for row in known if row.policy != policy}
+    if others := sorted(begun & {seed for seed, _ in wanted}):
+        raise ValueError(
+            f"{path}: {setting.name}, seeds {others}: begun from another model than {policy}; use other seeds"
+        )
+    return wanted
 
 
 def key_of(variant: Variant) -> rows.VariantKey:

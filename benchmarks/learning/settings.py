@@ -24,7 +24,6 @@ _ABLATIONS = (
     Variant("spo, no baseline", "kl", "trajectory"),
     Variant("spo, uniform sampling", "kl", "trajectory"),
     Variant("spo, epochs", "kl", "trajectory"),
-    Variant("spo, even draws", "kl", "trajectory"),
 )
 _RETENTIONS_ALONE = tuple(Variant("spo", retention, "trajectory") for retention in RETENTIONS)
 # What the parts of a batch are normalized over, in the order in which they come in.
@@ -60,6 +59,15 @@ _CHOICES = (
     Variant("spo, optimal baseline", "drift", "trajectory"),
 )
 
+# What choosing prompts is worth, and in which way.
+_SAMPLING = (
+    Variant("reinforce++"),
+    Variant("spo", "kl", "trajectory"),
+    Variant("spo, uniform sampling", "kl", "trajectory"),
+    Variant("spo, epochs", "kl", "trajectory"),
+    Variant("spo, even draws", "kl", "trajectory"),
+)
+
 # How a tracker follows what it did not see: other right answers, and a policy that went on.
 _ADAPTING = (
     Variant("reinforce++"),
@@ -81,6 +89,7 @@ LAB: dict[Setting, tuple[Variant, ...]] = {
     Setting("narrowing", steps=80): _NARROWING,
     Setting("parts", steps=80, parts=4): _PARTS,
     Setting("parts, wrong late", steps=80, parts=4, delay=2.0): _PARTS,
+    Setting("sampling"): _SAMPLING,
     Setting("shift", shift=True): _ADAPTING,
     Setting("staleness 0", batch=64, steps=200, evaluate_every=20): _ADAPTING,
     Setting("staleness 1", batch=64, steps=200, evaluate_every=20, staleness=1): _ADAPTING,
