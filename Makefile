@@ -10,7 +10,7 @@ TORCH_INDEX ?=
 # Two workers need two cores and 12 GB: one has the end-to-end tests (tests/conftest.py).
 IN_PARALLEL ?= -n 2 --no-loadscope-reorder
 
-.PHONY: demo test test-bridge check venv lock clean
+.PHONY: demo test test-bridge check docs reference venv lock clean
 
 demo: venv
 	@"$(BIN)/verl-spo" demo --dir "$(DEMO_DIR)" $(DEMO_ARGS)
@@ -31,6 +31,17 @@ check: venv
 	"$(BIN)/ruff" check .
 	"$(BIN)/mypy"
 	"$(BIN)/pytest" -q $(IN_PARALLEL) tests/unit -m "not slow" --hypothesis-profile quick --timeout 120 $(TEST_ARGS)
+
+# The site, in docs/_build/html; a warning is an error.
+docs:
+	"$(PYTHON)" -m venv .venv-docs
+	.venv-docs/bin/pip install -q -r docs/requirements.lock .
+	.venv-docs/bin/sphinx-build -q -E -W --keep-going docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+# What the documentation has of the code: every command's help.
+reference: venv
+	"$(BIN)/typer" verl_spo.cli.main utils docs --name verl-spo --title Commands --output docs/reference/commands.md
 
 # The script is for Python 3.11 and later; an older one should not have to read it.
 venv:
