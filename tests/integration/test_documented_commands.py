@@ -55,8 +55,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory of a user who has that database and a recipe."""
-    shutil.copy(template, tmp_path / "verl_spo.db")
+    """The working directory of a user who has that database, also as the demo's, and a recipe."""
+    (tmp_path / "demo").mkdir()
+    for place in (tmp_path, tmp_path / "demo"):
+        shutil.copy(template, place / "verl_spo.db")
     (tmp_path / "my_recipe.yaml").write_text("defaults: [cpu/arithmetic_spo, _self_]\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
