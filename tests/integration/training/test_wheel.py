@@ -12,13 +12,20 @@ from urllib.request import urlopen
 import pytest
 from omegaconf import OmegaConf
 
-from tests.support import small
+from tests.support import own, small
 from verl_spo.store import open_reader, queries
 
 pytestmark = pytest.mark.verl
 
 PROJECT = Path(__file__).parents[3]
-STEPS = 2
+STEPS = 3
+# The Llama has 128 positions.
+SHORT = (
+    "data.max_prompt_length=32",
+    "data.max_response_length=16",
+    "actor_rollout_ref.rollout.max_model_len=64",
+    "actor_rollout_ref.actor.optim.lr=1e-4",
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +90,35 @@ def test_the_dashboard_answers(installed: Path, tmp_path: Path) -> None:
             server.terminate()
 
 
-def test_the_wheel_trains(run: Callable[..., str], run_dir: Path) -> None:
-    steps = f"trainer.total_training_steps={STEPS}"
-    run("verl-spo", "train", small.RECIPE, f"demo_dir={run_dir}", *small.OVERRIDES, steps)
-    with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
-        assert queries.run(reader, "arithmetic/spo").run.last_step == STEPS
+def test_the_wheel_trains_a_llama_on_a_data_set_without_a_table(run: Callable[..., str], tmp_path: Path) -> None:
+    """A user's own model, data set class and reward."""
+    own.save_llama(tmp_path / "llama")
+    run(
+        "verl-spo",
+        "train",
+        "cpu/own_spo",
+        "trainer.project_name=mine",
+        "trainer.experiment_name=own",
+        f"trainer.default_local_dir={tmp_path}/checkpoints",
+        f"spo.store.url=sqlite:///{tmp_path}/verl_spo.db",
+        f"model_dir={tmp_path}/llama",
+        *small.OVERRIDES,
+        *SHORT,
+        f"data.custom_cls.path={own.__file__}",
+        "data.custom_cls.name=Letters",
+        f"reward.custom_reward_function.path={own.__file__}",
+        f"trainer.total_training_steps={STEPS}",
+        "trainer.save_freq=-1",
+    )
+    with open_reader(f"sqlite:///{tmp_path}/verl_spo.db") as reader:
+        trained = queries.run(reader, "mine/own").run
+        names = ["training/rollout_probs_diff_max", "actor/grad_norm", "spo/reward"]
+        series = {each.name: each for each in queries.metric_series(reader, [trained.id], names).series}
+        prompts = queries.prompts(reader, trained.id, limit=1000).rows
+    assert trained.last_step == STEPS
+    # After an update of its own, vLLM's Llama still holds the actor's weights.
+    assert series["training/rollout_probs_diff_max"].values.max() < 1e-4
+    assert series["actor/grad_norm"].values.min() > 0
+    assert 0 < series["spo/reward"].values.mean() < 1
+    assert len(prompts) == own.ROWS
+    assert {prompt.data_source for prompt in prompts} == {"letters"}
