@@ -49,6 +49,10 @@ def arguments(rollout: DictConfig) -> dict[str, Any]:
     """What verl hands to vLLM's server."""
     own = plain(rollout.engine_kwargs).get("vllm") or {}
     same = {name: rollout[name] for name in _SAME if name in rollout}
+    if not rollout.enable_chunked_prefill:
+        # verl raises it to the longest sequence (vllm_rollout/vllm_async_server.py:1113); None leaves it to vLLM.
+        longest = rollout.max_model_len
+        same["max_num_batched_tokens"] = longest and max(longest, rollout.max_num_batched_tokens)
     given = {
         **same,
         "tensor_parallel_size": rollout.tensor_model_parallel_size,

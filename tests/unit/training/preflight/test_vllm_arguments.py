@@ -20,6 +20,13 @@ def test_vllm_takes_every_recipe(demo_dir: Path, recipe: str) -> None:
     assert vllm_arguments.check(configure(demo_dir, recipe=recipe)) is None
 
 
+@pytest.mark.parametrize("longest", [4096, "null"])
+def test_prompts_that_do_not_come_in_chunks_get_room_as_verl_gives_it(demo_dir: Path, longest: int | str) -> None:
+    whole = (f"{ROLLOUT}.enable_chunked_prefill=False", f"{ROLLOUT}.max_num_batched_tokens=2048")
+    config = configure(demo_dir, *whole, f"{ROLLOUT}.max_model_len={longest}", recipe=RECIPE)
+    assert vllm_arguments.check(config) is None
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
