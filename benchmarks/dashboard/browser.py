@@ -49,12 +49,12 @@ def open_page(context: BrowserContext, address: str, shown: str) -> tuple[Tab, f
 
 def interact(tab: Tab, action: Callable[[Page], object]) -> float:
     """Seconds from the click that something ends with until its script has run and the page has no more to draw."""
-    with tab.stream.expect_event("framereceived", _is_end):
+    with tab.stream.expect_event("framereceived", is_end):
         action(tab.page)
     return float(tab.page.evaluate(_DRAWN)) / 1e3
 
 
-def _is_end(frame: bytes | str) -> bool:
+def is_end(frame: bytes | str) -> bool:
     """Whether a message says that a script has run."""
     kind = ForwardMsg.FromString(frame).WhichOneof("type") if isinstance(frame, bytes) else None
     return kind == "script_finished"

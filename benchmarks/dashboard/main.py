@@ -25,7 +25,7 @@ from playwright.sync_api import BrowserContext, Page
 
 from benchmarks.dashboard import filling
 from benchmarks.dashboard.browser import chromium, interact, open_page
-from benchmarks.dashboard.viewers import viewers as others
+from benchmarks.dashboard.viewers import looking
 from benchmarks.dashboard.wire import wire
 from benchmarks.store.workload import Trainer, info, prompts, tracker
 from verl_spo.config import StoreConfig
@@ -74,7 +74,7 @@ def measure(server: Server, url: str, viewers: int) -> dict[str, Any]:
         row |= _spread("interaction_ms", interactions(context, server))
         writer, trainer = live_run(url)
         row |= tick(context, server, writer, trainer)
-        with others(viewers, f"{server.address}/training?run={LIVE}"), training(writer, trainer):
+        with looking(viewers, f"{server.address}/training?run={LIVE}"), training(writer, trainer):
             row |= _spread(f"interaction_ms_{viewers}_viewers", interactions(context, server))
         writer.close(Status.FINISHED)
     return row
@@ -161,9 +161,11 @@ def training(writer: RunWriter, trainer: Trainer) -> Iterator[None]:
 
     thread = threading.Thread(target=go_on)
     thread.start()
-    yield
-    ended.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def tick(context: BrowserContext, server: Server, writer: RunWriter, trainer: Trainer) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 _LARGEST = 1 << 28
+_PATIENCE_S = 120
 
 
 @contextmanager
-def viewers(count: int, address: str) -> Iterator[None]:
+def looking(count: int, address: str) -> Iterator[None]:
     """Have so many look at a page, from when all have seen it until the block is left.
 
     Args:
@@ -31,11 +32,14 @@ def viewers(count: int, address: str) -> Iterator[None]:
     seen = spawn.Semaphore(0)
     process = spawn.Process(target=_open, args=(count, address, seen), daemon=True)
     process.start()
-    for _ in range(count):
-        seen.acquire()
-    yield
-    process.terminate()
-    process.join()
+    try:
+        for number in range(count):
+            if not seen.acquire(timeout=_PATIENCE_S):
+                raise RuntimeError(f"{address}: viewer {number + 1} of {count} saw nothing within {_PATIENCE_S} s")
+        yield
+    finally:
+        process.terminate()
+        process.join()
 
 
 def _open(count: int, address: str, seen: Semaphore) -> None:

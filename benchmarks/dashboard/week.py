@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from playwright.sync_api import BrowserContext, CDPSession, Page, sync_playwright
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from playwright.sync_api import BrowserContext, CDPSession, Page
 
+from benchmarks.dashboard.browser import PATIENCE_MS, chromium, is_end
 from benchmarks.store.workload import Trainer, info, prompts, tracker
 from verl_spo.config import StoreConfig
 from verl_spo.store import RunWriter, open_writer
@@ -35,9 +35,6 @@ POOL = 500
 BATCH = 32
 BINS = 20
 PARTS = 10
-PATIENCE_MS = 120_000
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
 _FASTER = "const usual = window.setInterval; window.setInterval = (f, ms, ...more) => usual(f, ms / %d, ...more);"
 
@@ -136,7 +133,7 @@ class Watched:
         assert isinstance(response, dict)
         frame = base64.b64decode(response["payloadData"])
         self._bytes += len(frame)
-        if ForwardMsg.FromString(frame).WhichOneof("type") == "script_finished":
+        if is_end(frame):
             self._looks += 1
             assert isinstance(event["timestamp"], float)
             self._times.append(event["timestamp"])
@@ -176,11 +173,9 @@ def main() -> None:
         url = f"sqlite:///{Path(folder) / 'runs.db'}"
         run = LiveRun(url)
         run.train(given.before)
-        with serve(url, port=0) as server, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        with serve(url, port=0) as server, chromium() as browser:
             context = browser.new_context(viewport={"width": 1280, "height": 900})
             samples = list(watch(context, server, run, given.steps, given.looks, given.faster))
-            browser.close()
         run.close()
     _say(samples, given.json)
 
