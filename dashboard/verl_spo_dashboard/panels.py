@@ -8,18 +8,14 @@ import numpy as np
 from verl_spo.store.queries import RunRow
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard import charts
-from verl_spo_dashboard.charts import STEP, Axis, Line, Look, Titles
+from verl_spo_dashboard.charts import HOURS, STEP, TRAJECTORIES, Axis, Line, Look, Titles
 from verl_spo_dashboard.data import Curves, Distributions, Places
 from verl_spo_dashboard.series import thin
 
 VALIDATION = "val-core/"
 """Prefix of verl's names of validation metrics."""
 
-AXES = {
-    "Step": STEP,
-    "Trajectories": Axis("trajectories", "~s"),
-    "Hours": Axis("hours since the run began", "~g"),
-}
+AXES = {"Step": STEP, "Trajectories": TRAJECTORIES, "Hours": HOURS}
 """What the horizontal axis may count, by the page's words for it."""
 
 
@@ -135,8 +131,8 @@ class Drawing:
     def x(self, run: RunRow, steps: IntArray) -> FloatArray | None:
         """Where some steps stand; None where they stand at themselves."""
         place: dict[Axis, Callable[[int, IntArray], FloatArray]] = {
-            AXES["Trajectories"]: self.places.trajectories,
-            AXES["Hours"]: self.places.hours,
+            TRAJECTORIES: self.places.trajectories,
+            HOURS: self.places.hours,
         }
         return place[self.look.axis](run.id, steps) if self.look.axis in place else None
 
@@ -168,10 +164,11 @@ def of_time(drawing: Drawing) -> list[Chart]:
     x = drawing.x(run, steps)
     titles = Titles("Time", "Of a step, by phase (timing_s); asynchronous modes wait for rollouts", "seconds per step")
     spec = charts.stacked(
-        (steps.astype(np.float64) if x is None else x)[kept],
+        steps[kept].astype(np.float64),
         {name: values[kept] for name, values in parts.items()},
         titles if len(drawing.runs) == 1 else replace(titles, subtitle=run.name),
         drawing.look.axis,
+        None if x is None else x[kept],
     )
     return [Chart("chart-time", spec, width=2)]
 

@@ -75,6 +75,20 @@ def test_a_step_of_a_curve_leads_to_its_rollouts(page: Page, url: str) -> None:
     expect(page.get_by_text("of the 32 trajectories of these steps")).to_be_attached()
 
 
+def test_another_axis_is_drawn_in_the_same_charts(page: Page, url: str) -> None:
+    PlausibleRun(url, name="a").train(3).close()
+    page.goto("/training?run=a")
+    curve = page.locator("svg.marks").first
+    expect(curve.get_by_text("step", exact=True)).to_be_attached()
+    numbers = curve.locator(".mark-text.role-axis-label").first.locator("text").all_text_contents()
+    assert {*filter(None, numbers)} == {"1", "2", "3"}
+    page.evaluate("document.querySelector('svg.marks').isTheSame = true")
+    for name, title in (("Trajectories", "trajectories"), ("Hours", "hours since the run began"), ("Step", "step")):
+        page.get_by_role("radio", name=name).click()
+        expect(curve.get_by_text(title, exact=True)).to_be_attached()
+    assert page.evaluate("document.querySelector('svg.marks').isTheSame")
+
+
 def test_several_runs_are_compared(page: Page, url: str) -> None:
     for seed, name in enumerate(("a", "b")):
         PlausibleRun(url, name=name, seed=seed).train(3).close()

@@ -11,17 +11,20 @@ from verl_spo_dashboard.charts.estimates import Estimate, estimates
 from verl_spo_dashboard.charts.heat_map import heat_map
 from verl_spo_dashboard.charts.lines import PICKED, Line, Look, legend, lines
 from verl_spo_dashboard.charts.moves import moves
+from verl_spo_dashboard.charts.progress import HOURS, STEP, TRAJECTORIES, Axis
 from verl_spo_dashboard.charts.prompt_history import OPENED, prompt_history, prompt_numbers
 from verl_spo_dashboard.charts.rewards import CHOSEN, rewards
 from verl_spo_dashboard.charts.session import session
-from verl_spo_dashboard.charts.spec import STEP, Axis, Spec, Titles
+from verl_spo_dashboard.charts.spec import Spec, Titles
 from verl_spo_dashboard.charts.stacked import stacked
 
 __all__ = [
     "CHOSEN",
+    "HOURS",
     "OPENED",
     "PICKED",
     "STEP",
+    "TRAJECTORIES",
     "Axis",
     "Estimate",
     "Line",

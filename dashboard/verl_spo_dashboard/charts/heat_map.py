@@ -8,10 +8,8 @@ from verl_spo_dashboard.charts.spec import (
     DENSE,
     FROM_0_TO_1,
     HEIGHT,
-    STEP,
     Spec,
     Titles,
-    across,
     chart,
     step_axis,
     tip,
@@ -71,7 +69,7 @@ def heat_map(steps: IntArray, shares: FloatArray, titles: Titles) -> Spec:
     mean = {
         "transform": [{"calculate": "(datum.step + datum.until) / 2", "as": "middle"}],
         "mark": {"type": "line", "strokeWidth": 2, "color": "#e69f00", "tooltip": None},
-        "encoding": {"x": across(STEP, "middle"), "y": value_axis("mean", titles.axis, FROM_0_TO_1)},
+        "encoding": {"x": step_axis("middle"), "y": value_axis("mean", titles.axis, FROM_0_TO_1)},
     }
     return chart(
         titles, {"steps": pa.table(columns)}, {"data": {"name": "steps"}, "layer": [rectangles, mean], **DENSE}

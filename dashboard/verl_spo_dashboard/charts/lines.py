@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from verl_spo.store.records import FloatArray, IntArray
-from verl_spo_dashboard.charts.spec import DENSE, LEGEND, STEP, Axis, Spec, Titles, across, chart, tip, upwards
+from verl_spo_dashboard.charts.progress import SAID, STEP, Axis, X, columns, found, progress_axis, single
+from verl_spo_dashboard.charts.spec import DENSE, LEGEND, Spec, Titles, chart, tip, upwards
 from verl_spo_dashboard.series import extremes, smooth, thin
 
 PICKED = "picked"
@@ -112,7 +113,8 @@ def lines(curves: Sequence[Line], titles: Titles, look: Look = Look(), runs: Seq
     pointer = _pointer(drawn, back, _names(drawn, len(runs) > 1, len(parts) > 1), look)
     body: Spec = {
         "data": {"name": "points"},
-        "encoding": {"x": across(look.axis, _place(look))},
+        "transform": found(),
+        "encoding": {"x": progress_axis("points")},
         "layer": [marked, *pointer],
         **DENSE,
     }
@@ -186,32 +188,20 @@ def _scale(drawn: Sequence[_Drawn], look: Look) -> Spec:
 def _points(drawn: Sequence[_Drawn], places: FloatArray, back: Sequence[str], look: Look) -> pa.Table:
     """What the marks and the pointer need: each byte travels again at every step of a run that trains."""
     first = drawn[0].line
-    columns = {_place(look): places}
-    if look.axis != STEP:
-        before = np.searchsorted(first.places, places, side="right") - 1
-        columns["step"] = np.where(before >= 0, first.steps[before], np.nan)
+    before = np.searchsorted(first.places, places, side="right") - 1
+    steps = np.where(before >= 0, first.steps[before], np.nan)
+    data = columns(look.axis, places if look.axis == STEP else steps, places)
     for number, each in enumerate(drawn):
         needed = ("smoothed", *back, *([] if each.whole else ["latest"]))
-        columns |= {f"{name}{number}": getattr(each, name) for name in needed}
-    return pa.table({name: _single(values) for name, values in columns.items()})
-
-
-def _place(look: Look) -> str:
-    """The field of the horizontal axis."""
-    return "step" if look.axis == STEP else "x"
-
-
-def _single(values: FloatArray) -> pa.Array:
-    """Half as many bytes as the values have, none of them NaN: charts show fewer digits than that."""
-    return pa.array(values.astype(np.float32), from_pandas=True)
+        data |= {f"{name}{number}": single(getattr(each, name)) for name in needed}
+    return pa.table(data)
 
 
 def _pointer(drawn: Sequence[_Drawn], back: Sequence[str], names: Sequence[str], look: Look) -> list[Spec]:
     """A rule under the pointer, and a strip per place that takes the pointer and says what all curves are there."""
-    near = {"type": "point", "on": "pointerover", "clear": "pointerout", "fields": [_place(look)]}
+    near = {"type": "point", "on": "pointerover", "clear": "pointerout", "fields": [X]}
     picked = {"type": "point", "on": "click", "fields": ["step"]}
     params = [{"name": "near", "select": near}, *([{"name": PICKED, "select": picked}] if look.clicks else [])]
-    places = [] if look.axis == STEP else [tip("x", look.axis.title, look.axis.form)]
     numbers = enumerate(zip(drawn, names, strict=True))
     values = [
         tip(f"{'smoothed' if each.whole else 'latest'}{number}", name, ".4~g") for number, (each, name) in numbers
@@ -228,7 +218,7 @@ def _pointer(drawn: Sequence[_Drawn], back: Sequence[str], names: Sequence[str],
     strips: Spec = {
         "mark": {"type": "rule", "opacity": 0, "strokeWidth": width, "cursor": "pointer" if look.clicks else "default"},
         "params": params,
-        "encoding": {"tooltip": [tip("step", "step", "d"), *places, *values]},
+        "encoding": {"tooltip": [SAID, *values]},
     }
     return [rule, strips]
 
@@ -241,6 +231,8 @@ def _names(drawn: Sequence[_Drawn], several_runs: bool, several_parts: bool) -> 
 
 def _colors(runs: Sequence[str], parts: Sequence[str]) -> Spec:
     """One colour a run, or a part where there is one run; dashes tell parts apart in either case."""
+    if len(runs) <= 1 and len(parts) == 1:
+        return {}
     names = parts if len(runs) <= 1 else runs
     color = {"color": {"type": "nominal", "scale": {"domain": list(names)}, "legend": None}}
     if len(parts) == 1:
@@ -261,5 +253,7 @@ def _parts_legend(runs: Sequence[str], parts: Sequence[str]) -> Spec:
 
 def _color(line: Line, runs: Sequence[str], parts: Sequence[str]) -> Spec:
     """Which of them is a curve's."""
+    if len(runs) <= 1 and len(parts) == 1:
+        return {}
     color = {"color": {"datum": line.part if len(runs) <= 1 else line.run}}
     return color if len(parts) == 1 else {**color, "strokeDash": {"datum": line.part}}

@@ -34,28 +34,11 @@ class Titles:
     axis: str
 
 
-@dataclass(frozen=True)
-class Axis:
-    """What a horizontal axis counts: its title, and a format of d3's for numbers on it."""
-
-    title: str
-    form: str
-
-
-STEP = Axis("step", "d")
-
-
-def across(axis: Axis, field: str = "x") -> Spec:
-    """A field on the horizontal axis."""
-    whole = {"tickMinStep": 1} if axis.form == "d" else {}
-    ticks = {"format": axis.form, "tickCount": 6, "titlePadding": 4, "labelPadding": 6, **whole}
-    scale = {"zero": False, "nice": False}
-    return {"field": field, "type": "quantitative", "title": axis.title, "axis": ticks, "scale": scale}
-
-
-def step_axis() -> Spec:
+def step_axis(field: str = "step") -> Spec:
     """The training step, on the horizontal axis."""
-    return across(STEP, "step")
+    ticks = {"format": "d", "tickCount": 6, "titlePadding": 4, "labelPadding": 6, "tickMinStep": 1}
+    scale = {"zero": False, "nice": False}
+    return {"field": field, "type": "quantitative", "title": "step", "axis": ticks, "scale": scale}
 
 
 def value_axis(field: str, title: str, scale: Spec) -> Spec:

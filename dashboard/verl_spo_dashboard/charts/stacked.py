@@ -3,44 +3,48 @@
 import json
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from verl_spo.store.records import FloatArray
-from verl_spo_dashboard.charts.spec import DENSE, LEGEND, STEP, Axis, Spec, Titles, across, chart, tip, value_axis
+from verl_spo_dashboard.charts.progress import SAID, STEP, Axis, columns, found, progress_axis, single
+from verl_spo_dashboard.charts.spec import DENSE, LEGEND, Spec, Titles, chart, tip, value_axis
 
 
-def stacked(x: FloatArray, parts: Mapping[str, FloatArray], titles: Titles, axis: Axis = STEP) -> Spec:
+def stacked(
+    steps: FloatArray, parts: Mapping[str, FloatArray], titles: Titles, axis: Axis = STEP, x: FloatArray | None = None
+) -> Spec:
     """Parts of a whole, one upon the other.
 
     Args:
-        x: (n,) ascending, n at least 1.
+        steps: (n,) ascending, n at least 1.
         parts: By name, from the bottom up, (n,) each.
         titles: Words around them.
-        axis: What `x` counts.
+        axis: What the horizontal axis counts.
+        x: (n,) where the steps stand on it; None where it counts steps.
     """
     names: Sequence[str] = list(parts)
     fields = [f"part{number}" for number in range(len(names))]
     # A row a place: in the browser it becomes one for each part.
-    columns = dict(zip(["x", *fields], [x, *parts.values()], strict=True))
-    table = pa.table({field: values.astype(np.float32) for field, values in columns.items()})
+    across = columns(axis, steps, steps if x is None else x)
+    table = pa.table(across | dict(zip(fields, map(single, parts.values()), strict=True)))
     apart: Sequence[Spec] = [
+        *found(),
         {"fold": fields, "as": ["field", "value"]},
         {"calculate": "toNumber(slice(datum.field, 4))", "as": "place"},
         {"calculate": f"{json.dumps(names)}[datum.place]", "as": "part"},
     ]
     legend = {**LEGEND, "orient": "right", "symbolType": "square", "labelLimit": 130}
     encoding = {
-        "x": across(axis),
+        "x": progress_axis("parts"),
         "y": {**value_axis("value", titles.axis, {}), "stack": "zero"},
         "color": {"field": "part", "type": "nominal", "scale": {"domain": names}, "legend": legend},
         "order": {"field": "place", "type": "quantitative"},
         "tooltip": [
-            tip("x", axis.title, axis.form),
+            SAID,
             {"field": "part", "type": "nominal"},
             tip("value", titles.axis, ".3~g"),
         ],
     }
-    mark = {"type": "area", "line": False, "opacity": 0.85} if x.size > 1 else {"type": "bar", "size": 24}
+    mark = {"type": "area", "line": False, "opacity": 0.85} if steps.size > 1 else {"type": "bar", "size": 24}
     body = {"data": {"name": "parts"}, "transform": apart, "mark": mark, "encoding": encoding, **DENSE}
     return chart(titles, {"parts": table}, body)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from verl_spo.store.queries import ObservationRow, PromptRow
 from verl_spo.store.text import Part
 from verl_spo_dashboard import charts
-from verl_spo_dashboard.charts import STEP, Axis, Estimate, Line, Look, Titles, estimates, spec
+from verl_spo_dashboard.charts import HOURS, STEP, TRAJECTORIES, Axis, Estimate, Line, Look, Titles, estimates, spec
 from verl_spo_dashboard.series import MOST_POINTS, smooth
 
 TITLES = Titles("Reward", "of a step", "reward")
@@ -134,7 +134,7 @@ def test_the_pointer_says_what_every_run_had_there() -> None:
     assert table["latest1"] == [None, 5.0, 5.0, 6.0]
     tooltip = spec["layer"][-1]["encoding"]["tooltip"]
     assert [(each["field"], each["title"]) for each in tooltip] == [
-        ("step", "step"),
+        ("place", "step"),
         ("latest0", "a"),
         ("latest1", "b"),
     ]
@@ -163,10 +163,26 @@ def test_thinning_several_curves_loses_no_extreme(places: list[set[int]]) -> Non
 
 def test_a_place_off_the_steps_still_tells_its_step() -> None:
     hours = Line("a", "", np.array([10, 20]), np.array([1.0, 2.0]), np.array([0.5, 1.5]))
-    spec = charts.lines([hours], TITLES, Look(axis=Axis("hours", "~g"), clicks=True))
+    spec = charts.lines([hours], TITLES, Look(axis=HOURS, clicks=True))
     table = spec["datasets"]["points"].to_pydict()
-    assert (table["x"], table["step"]) == ([0.5, 1.5], [10, 20])
+    assert (table["hours"], table["step"]) == ([0.5, 1.5], [10, 20])
     assert [param["name"] for param in spec["layer"][-1]["params"]] == ["near", charts.PICKED]
+
+
+@pytest.mark.parametrize("axis", [TRAJECTORIES, HOURS])
+def test_another_axis_is_other_data_for_the_same_chart(axis: Axis) -> None:
+    steps, x = np.array([1, 2]), np.array([0.5, 1.5])
+    curves = [
+        charts.lines([Line("a", "", steps, steps / 2, places)], TITLES, Look(0.6, which))
+        for which, places in ((STEP, None), (axis, x))
+    ]
+    wholes = [
+        charts.stacked(steps.astype(float), {"a": steps / 2}, TITLES, which, places)
+        for which, places in ((STEP, None), (axis, x))
+    ]
+    for of_steps, of_others in (curves, wholes):
+        assert json_part(of_steps) == json_part(of_others)
+        assert of_steps["datasets"] != of_others["datasets"]
 
 
 @pytest.mark.parametrize(("values", "kind"), [((1.0, 10.0), "log"), ((0.0, 10.0), None)])
@@ -177,9 +193,9 @@ def test_only_what_is_above_0_has_a_logarithmic_scale(values: tuple[float, ...],
 
 def test_parts_lie_upon_one_another_in_their_order() -> None:
     parts = {"below": np.array([1.0, 2.0]), "above": np.array([3.0, 4.0])}
-    spec = charts.stacked(np.array([1.0, 2.0]), parts, TITLES, STEP)
-    assert spec["datasets"]["parts"].to_pydict() == {"x": [1, 2], "part0": [1, 2], "part1": [3, 4]}
-    assert spec["transform"][0]["fold"] == ["part0", "part1"]
+    spec = charts.stacked(np.array([1.0, 2.0]), parts, TITLES)
+    assert spec["datasets"]["parts"].to_pydict() == {"step": [1, 2], "part0": [1, 2], "part1": [3, 4]}
+    assert ["part0", "part1"] in [transform.get("fold") for transform in spec["transform"]]
     assert spec["encoding"]["color"]["scale"]["domain"] == ["below", "above"]
 
 

@@ -156,7 +156,7 @@ def test_the_horizontal_axis_counts_what_one_asks_for(
     run.close()
     app = open_page("training", run="a", x=axis)
     points = pa.ipc.open_stream(app.get("vega_lite_chart")[0].proto.datasets[0].data.data).read_all()
-    assert points["step" if axis == "Step" else "x"].to_pylist()[-1] == last
+    assert points[axis.lower()].to_pylist()[-1] == last
 
 
 def test_time_is_what_its_phases_are_and_the_rest(run: PlausibleRun, url: str) -> None:
