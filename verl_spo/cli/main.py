@@ -1,5 +1,10 @@
 """`verl-spo`: every command, put together."""
 
+from typing import Annotated
+
+import typer
+
+from verl_spo import __version__
 from verl_spo.cli import data, db, evaluations, prompts, runs, simulate
 from verl_spo.cli.app import App
 from verl_spo.cli.dashboard import dashboard
@@ -16,7 +21,24 @@ from verl_spo.cli.watch import watch
 
 HYDRA_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-app = App(help="Single-stream Policy Optimization (SPO) for verl.", no_args_is_help=True)
+app = App(no_args_is_help=True)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"verl-spo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Single-stream Policy Optimization (SPO) for verl."""
+
+
 app.command(context_settings=HYDRA_ARGUMENTS)(demo)
 app.command(context_settings=HYDRA_ARGUMENTS)(train)
 app.command(context_settings=HYDRA_ARGUMENTS)(init_values)

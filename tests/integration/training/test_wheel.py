@@ -1,23 +1,17 @@
 """The wheel works in an environment and a folder of its own: nothing of it is found in the checkout."""
 
-import re
 import subprocess
-import sys
-import sysconfig
-import venv
 from collections.abc import Callable
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 from omegaconf import OmegaConf
 
-from tests.support import own, small
+from tests.support import own, packages, small
 from verl_spo.store import open_reader, queries
 
 pytestmark = pytest.mark.verl
 
-PROJECT = Path(__file__).parents[3]
 STEPS = 3
 # The Llama has 128 positions.
 SHORT = (
@@ -32,15 +26,10 @@ SHORT = (
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` of an environment with the wheel; the packages that it requires are those of this one."""
     folder = tmp_path_factory.mktemp("wheel")
-    venv.create(folder / "environment", with_pip=True)
-    build = ("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(PROJECT))
-    subprocess.run([sys.executable, "-m", "pip", *build], check=True)
-    (wheel,) = folder.glob("verl_spo-*.whl")
-    programs = folder / "environment" / "bin"
-    subprocess.run([programs / "pip", "install", "--quiet", "--no-deps", wheel], check=True)
-    (packages,) = folder.glob("environment/lib/python*/site-packages")
-    (packages / "required.pth").write_text(sysconfig.get_path("purelib"))
-    return programs
+    environment = packages.environment_with_ours(folder / "environment")
+    wheel = packages.build_wheel(packages.PROJECT, folder)
+    subprocess.run([environment / "bin" / "pip", "install", "--quiet", "--no-deps", wheel], check=True)
+    return environment / "bin"
 
 
 @pytest.fixture
@@ -59,11 +48,11 @@ def run(installed: Path, tmp_path: Path) -> Callable[..., str]:
 
 
 def test_only_our_names_are_installed(installed: Path, run: Callable[..., str]) -> None:
-    (packages,) = installed.parent.glob("lib/python*/site-packages")
-    ours = {path.name for path in packages.iterdir()} - {"required.pth", "__pycache__", "_distutils_hack"}
+    folder = packages.packages_of(installed.parent)
+    ours = {path.name for path in folder.iterdir()} - {"required.pth", "__pycache__", "_distutils_hack"}
     ours = {name for name in ours if not name.startswith(("pip", "setuptools", "pkg_resources", "distutils"))}
     assert {name for name in ours if not name.endswith(".dist-info")} == {"verl_spo", "verl_spo_dashboard"}
-    assert str(packages) in run("python", "-c", "import verl_spo; print(verl_spo.__file__)")
+    assert str(folder) in run("python", "-c", "import verl_spo; print(verl_spo.__file__)")
     assert small.RECIPE in run("verl-spo", "recipes").split()
 
 
@@ -79,15 +68,8 @@ def test_scripts_and_manifests_are_made_of_what_ships(run: Callable[..., str]) -
 
 
 def test_the_dashboard_answers(installed: Path, tmp_path: Path) -> None:
-    command = [installed / "verl-spo", "dashboard", "--port", "0", "--db", f"sqlite:///{tmp_path}/store.db"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            address = re.search(r"http://\S+", server.stdout.readline())
-            assert address
-            assert b"<html" in urlopen(address.group(), timeout=60).read()
-        finally:
-            server.terminate()
+    with packages.dashboard(installed, tmp_path) as page:
+        assert b"<html" in page
 
 
 def test_the_wheel_trains_a_llama_on_a_data_set_without_a_table(run: Callable[..., str], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from verl_spo.training import plugin_check
 pytestmark = pytest.mark.slow
 
 HEAVY = {
+    "alembic",
     "torch",
     "verl",
     "ray",

@@ -1,9 +1,7 @@
 """The schema's version: checked on every opening, changed only on request."""
 
-from collections.abc import Callable
+from typing import Literal
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, column, inspect, select, table, text
 
 from verl_spo.errors import SchemaError
@@ -68,15 +66,19 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     Raises:
         SchemaError: It is newer than this version of verl-spo.
     """
-    _migrate(connection, command.upgrade, revision)
+    _migrate(connection, "upgrade", revision)
 
 
 def downgrade(connection: Connection, revision: str) -> None:
     """Bring the schema back to a revision, losing what only later ones hold; `base` removes everything."""
-    _migrate(connection, command.downgrade, revision)
+    _migrate(connection, "downgrade", revision)
 
 
-def _migrate(connection: Connection, action: Callable[[Config, str], None], revision: str) -> None:
+def _migrate(connection: Connection, action: Literal["upgrade", "downgrade"], revision: str) -> None:
+    # Every command imports this module, and hardly one migrates.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("path_separator", "os")
     config.set_main_option("script_location", "verl_spo.store:migrations")
@@ -86,7 +88,7 @@ def _migrate(connection: Connection, action: Callable[[Config, str], None], revi
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
         known(connection)
-        action(config, revision)
+        getattr(command, action)(config, revision)
 
 
 def _is_empty(connection: Connection) -> bool:
