@@ -1,6 +1,7 @@
 """Who may import whom: the arrows of docs/architecture.md."""
 
 import ast
+import runpy
 import sys
 from functools import cache
 from pathlib import Path
@@ -213,3 +214,17 @@ def test_a_library_has_one_room(library: str) -> None:
 def test_rooms_need_few_libraries(name: str, needs: set[str]) -> None:
     libraries = {m.split(".")[0] for file in (PACKAGE / name).rglob("*.py") for m in imports(file)}
     assert libraries - sys.stdlib_module_names <= {*needs, "verl_spo"}
+
+
+def test_the_picture_shows_the_imports_that_there_are() -> None:
+    drawn = runpy.run_path(str(PACKAGE.parent / "docs" / "draw_architecture.py"))
+    assert drawn["PICTURE"].read_text() == drawn["picture"](), "run `python docs/draw_architecture.py`"
+    assert {"cli", "core", "store", "training"} <= drawn["imports"]().keys()
+
+
+def test_a_line_that_follows_from_others_is_left_out() -> None:
+    drawn = runpy.run_path(str(PACKAGE.parent / "docs" / "draw_architecture.py"))
+    graph = {"a": frozenset("bcd"), "b": frozenset("c"), "c": frozenset("d"), "d": frozenset()}
+    kept = drawn["without_shortcuts"](graph)
+    assert {room: set(others) for room, others in kept.items()} == {"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": set()}
+    assert drawn["rows"](kept) == [["a"], ["b"], ["c"], ["d"]]
