@@ -39,9 +39,11 @@ docs:
 	.venv-docs/bin/sphinx-build -q -E -W --keep-going docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-# What the documentation has of the code: every command's help.
+# What the documentation has of the code: every command's help, every table, the figure of who imports whom.
 reference: venv
 	"$(BIN)/typer" verl_spo.cli.main utils docs --name verl-spo --title Commands --output docs/reference/commands.md
+	"$(BIN)/python" docs/write_schema.py
+	"$(BIN)/python" docs/draw_architecture.py
 
 # The script is for Python 3.11 and later; an older one should not have to read it.
 venv:

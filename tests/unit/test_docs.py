@@ -1,6 +1,7 @@
 """The documentation names all there is: every command, option, table and metric."""
 
 import re
+import runpy
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args
@@ -52,6 +53,12 @@ def test_the_readmes_python_runs() -> None:
     for example in document.examples():
         example.evaluate()
     assert np.isfinite(document.namespace["done"].advantages).all()
+
+
+def test_the_reference_has_every_table_as_it_is() -> None:
+    written = runpy.run_path(str(PROJECT / "docs" / "write_schema.py"))
+    assert written["DOCUMENT"].read_text() == written["page"](), "`make reference` writes it anew"
+    assert written["page"]().count("\n## ") == len(Base.metadata.tables)
 
 
 @pytest.mark.parametrize("table", [*Base.metadata.tables, "observation_history"])
