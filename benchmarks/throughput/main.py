@@ -1,16 +1,21 @@
-"""What ways to collect batches are worth in time, simulated, and where the published ratio holds.
+"""What ways to collect batches are worth in time: simulated, and measured with sessions that wait for a tool.
 
 python -m benchmarks.throughput run [--study NAME ...]    # ten minutes on one core
+python -m benchmarks.throughput measure [--seeds 0 1 ...] # real verl and vLLM; runs that are there are skipped
 python -m benchmarks.throughput tables                    # writes the tables and the plot of docs/throughput.md
 """
 
 import argparse
-from collections.abc import Collection
+import itertools
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from benchmarks.documents import between_marks
+from benchmarks.learning.main import DEFAULT_POOL, OUTPUTS, make_or_load_task, model_folder, prompt_files
+from benchmarks.learning.real.trial import Files
 from benchmarks.throughput import report, studies
 from benchmarks.throughput.order_statistics import sigma_of
+from benchmarks.throughput.real import trial
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "throughput.md"
 
@@ -27,6 +32,9 @@ def main() -> None:
     simulated = commands.add_parser("run", help="simulate")
     simulated.add_argument("--study", nargs="*", choices=names, default=names, help="default: all")
     simulated.set_defaults(command=lambda given: run(given.study))
+    measured = commands.add_parser("measure", help="train by real verl")
+    measured.add_argument("--seeds", type=int, nargs="*", default=list(range(3)), help="default: 0 to 2")
+    measured.set_defaults(command=lambda given: measure(given.seeds))
     tables = commands.add_parser("tables", help="write the tables and the plot")
     tables.set_defaults(command=lambda given: write_tables())
     given = parser.parse_args()
@@ -43,12 +51,26 @@ def run(names: Collection[str]) -> None:
     studies.save(rows)
 
 
+def measure(seeds: Sequence[int]) -> None:
+    """Measure what is missing, all ways of a seed before the next seed."""
+    make_or_load_task(DEFAULT_POOL)
+    rows = trial.load()
+    for seed, way in itertools.product(seeds, trial.WAYS):
+        if any((row.seed, row.way) == (seed, str(way)) for row in rows):
+            continue
+        folder = OUTPUTS / "verl" / f"waiting-{way.algorithm}-{way.mode}-{seed}"
+        rows.append(trial.measure(way, seed, Files(model_folder(DEFAULT_POOL), prompt_files(DEFAULT_POOL), folder)))
+        trial.save(rows)
+        print(rows[-1], flush=True)
+
+
 def write_tables() -> None:
     """Put what the rows say between the marks of the document."""
     rows = studies.load()
     report.plot(rows).save(DOCUMENT.with_name("throughput-map.svg"))
     picture = "![How many times as fast as groups, by the spread of durations](throughput-map.svg)"
     texts = {
+        "measured": trial.report(trial.load()),
         "published": report.published(rows),
         "sigmas": sigmas(),
         "plot": picture,

@@ -1,0 +1,1 @@
+"""Real verl and vLLM, with sessions whose tool waits."""
