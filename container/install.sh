@@ -8,12 +8,18 @@ set -euo pipefail
 source=$1
 extras=${2:-all}
 
-stays='torch|torchvision|torchaudio|triton|vllm|flash[-_.]attn.*|flashinfer.*|transformer[-_.]engine.*|megatron[-_.].*|apex|nvidia[-_.].*'
-constraints=$(mktemp)
-trap 'rm -f "$constraints"' EXIT
-# Only what names a version can be held by it; a package that was built from a checkout names one here, too.
-python3 -m pip list --format=freeze --disable-pip-version-check | grep -iE "^($stays)==" >"$constraints" || true
-echo "staying as they are:" && sed 's/^/  /' "$constraints"
+built='torch|torchvision|torchaudio|pytorch-triton|triton|xformers|vllm|sglang|sgl[-_.]kernel|sglang[-_.]kernel|flash[-_.].*|flashinfer.*'
+built="$built|transformer[-_.]engine.*|megatron[-_.].*|apex|deep[-_.](ep|gemm)|cupy[-_.].*|cuda[-_.].*|nvidia[-_.].*"
+stays=$(mktemp)
+trap 'rm -f "$stays"' EXIT
+python3 -m pip list --format=freeze --disable-pip-version-check >"$stays"
+sed -i -nE "/^($built)==/Ip" "$stays"
+grep -q '^torch==' "$stays" || {
+    echo "install.sh: $(command -v python3) has no torch: this is for an environment with a GPU build of it" >&2
+    exit 1
+}
+echo "staying as they are:" && sed 's/^/  /' "$stays"
 
-python3 -m pip install --no-cache-dir --constraint "$constraints" "${source}[${extras}]"
+# As requirements too, so that what they need themselves is looked at.
+python3 -m pip install --no-cache-dir --constraint "$stays" --requirement "$stays" "${source}[${extras}]"
 verl-spo --version

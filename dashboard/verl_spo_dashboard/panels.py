@@ -162,6 +162,8 @@ def of_time(drawing: Drawing) -> list[Chart]:
     parts = phases(drawing.curves, run)
     kept = thin(steps.size)
     x = drawing.x(run, steps)
+    if x is not None and not np.isfinite(x).all():
+        return []
     titles = Titles("Time", "Of a step, by phase (timing_s); asynchronous modes wait for rollouts", "seconds per step")
     spec = charts.stacked(
         steps[kept].astype(np.float64),
@@ -207,7 +209,8 @@ def _lines(panel: Panel, drawing: Drawing) -> list[Line]:
     alone = len(drawing.runs) == 1 or panel.all_parts
     shown = panel.metrics if alone else dict(list(panel.metrics.items())[:1])
     lines = [drawing.line(run, name, part) for run in drawing.runs for name, part in shown.items()]
-    return [line for line in lines if np.isfinite(line.values).any()]
+    # How far a run was is not known before its first step has ended.
+    return [line for line in lines if np.isfinite(line.values).any() and np.isfinite(line.places).all()]
 
 
 def _at(steps: IntArray, known: IntArray, values: FloatArray) -> FloatArray:

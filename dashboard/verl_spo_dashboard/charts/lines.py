@@ -188,8 +188,8 @@ def _scale(drawn: Sequence[_Drawn], look: Look) -> Spec:
 def _points(drawn: Sequence[_Drawn], places: FloatArray, back: Sequence[str], look: Look) -> pa.Table:
     """What the marks and the pointer need: each byte travels again at every step of a run that trains."""
     first = drawn[0].line
-    before = np.searchsorted(first.places, places, side="right") - 1
-    steps = np.where(before >= 0, first.steps[before], np.nan)
+    # Before the first curve begins, a place belongs to its first step: a click leads somewhere.
+    steps = first.steps[np.maximum(np.searchsorted(first.places, places, side="right") - 1, 0)].astype(np.float64)
     data = columns(look.axis, places if look.axis == STEP else steps, places)
     for number, each in enumerate(drawn):
         needed = ("smoothed", *back, *([] if each.whole else ["latest"]))

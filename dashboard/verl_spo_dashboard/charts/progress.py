@@ -29,8 +29,8 @@ _AXES = (STEP, TRAJECTORIES, HOURS)
 
 X = "x"
 """The field of where a point stands, once `found` has found it."""
-_PLACE = "place"
-SAID: Spec = {"field": _PLACE, "type": "nominal", "title": STEP.title}
+_SAID = "said"
+SAID: Spec = {"field": _SAID, "type": "nominal", "title": STEP.title}
 """What the pointer says of that."""
 
 
@@ -47,11 +47,12 @@ def single(values: npt.NDArray[np.floating]) -> pa.Array:
 
 def found() -> list[Spec]:
     """Transforms that make the field `X`, and what is said of it, of the data's columns."""
-    said = f"format(datum.step,'d')+(datum.unit=='step'?'':' · '+format(datum.{X},',.4~r')+' '+datum.unit)"
+    place = f"format(datum.{X},datum.unit=='{HOURS.field}'?',.3~f':',d')"
+    said = f"format(datum.step,'d')+(datum.unit=='{STEP.field}'?'':' · '+{place}+' '+datum.unit)"
     return [
         {"calculate": _chosen("datum", {axis: axis.field for axis in _AXES}), "as": "unit"},
         {"calculate": "datum[datum.unit]", "as": X},
-        {"calculate": said, "as": _PLACE},
+        {"calculate": said, "as": _SAID},
     ]
 
 
@@ -60,13 +61,14 @@ def progress_axis(data: str) -> Spec:
     first = f"data('{data}')[0]"
     spec = step_axis(X)
     ticks = {key: value for key, value in spec["axis"].items() if key != "tickMinStep"}
-    # The specification's own title keeps the room for the one that is drawn. Only hours have parts.
+    # The specification's own title keeps the room for the one that is drawn, and is what screen readers say.
     drawn = {
         "format": ",.6~r",
+        # Only hours have parts.
         "labelExpr": f"datum.value%1&&{first}.{HOURS.field}==null?'':datum.label",
         "encoding": {"title": {"text": {"value": {"expr": _chosen(first, {axis: axis.title for axis in _AXES})}}}},
     }
-    return {**spec, "title": " ", "axis": {**ticks, **drawn}}
+    return {**spec, "title": "progress", "axis": {**ticks, **drawn}}
 
 
 def _chosen(row: str, words: dict[Axis, str]) -> str:

@@ -2,7 +2,10 @@
 
 import re
 import subprocess
+import venv
 from pathlib import Path
+
+import pytest
 
 from tests.support import packages
 from verl_spo import __version__
@@ -22,18 +25,35 @@ def test_what_was_built_for_the_gpu_stays_as_it_is(tmp_path: Path) -> None:
     assert not (packages.packages_of(image) / "torch").exists()
 
 
-def test_an_image_with_another_version_of_what_we_need_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "needs", "extra", "named"),
+    [
+        # The extra wants one version of torch; the image has another one.
+        ("torch", "", "cpu", r"\(constraint\) torch\S*==2\.1\.0"),
+        # verl wants a newer one than the image's vLLM does.
+        ("vllm", "Requires-Dist: transformers<5\n", "verl", r"vllm 2\.1\.0 depends on transformers<5"),
+    ],
+)
+def test_an_image_that_does_not_go_with_what_we_need_is_refused(
+    name: str, needs: str, extra: str, named: str, tmp_path: Path
+) -> None:
     image = packages.environment_with_ours(tmp_path / "image")
     wheel = packages.build_wheel(packages.PROJECT, tmp_path)
-    # `cpu` wants one version of torch; the image has another one.
-    other = packages.packages_of(image) / "torch-2.1.0.dist-info"
-    other.mkdir()
-    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.1.0\n")
-    done = install(image, str(wheel), "cpu")
+    there = packages.packages_of(image) / f"{name}-2.1.0.dist-info"
+    there.mkdir()
+    (there / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.1.0\n{needs}")
+    done = install(image, str(wheel), extra)
     assert done.returncode != 0
     assert "conflicting dependencies" in done.stderr
-    assert re.search(r"\(constraint\) torch\S*==2\.1\.0", done.stdout)
+    assert re.search(named, done.stdout)
     assert not (packages.packages_of(image) / "verl_spo").exists()
+
+
+def test_an_environment_without_torch_is_no_image(tmp_path: Path) -> None:
+    venv.create(tmp_path / "image", with_pip=True)
+    done = install(tmp_path / "image", str(packages.PROJECT))
+    assert done.returncode == 1
+    assert "has no torch" in done.stderr
 
 
 def test_the_image_is_made_of_what_the_wheel_is_made_of() -> None:

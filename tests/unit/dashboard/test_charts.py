@@ -134,7 +134,7 @@ def test_the_pointer_says_what_every_run_had_there() -> None:
     assert table["latest1"] == [None, 5.0, 5.0, 6.0]
     tooltip = spec["layer"][-1]["encoding"]["tooltip"]
     assert [(each["field"], each["title"]) for each in tooltip] == [
-        ("place", "step"),
+        ("said", "step"),
         ("latest0", "a"),
         ("latest1", "b"),
     ]
@@ -169,6 +169,17 @@ def test_a_place_off_the_steps_still_tells_its_step() -> None:
     assert [param["name"] for param in spec["layer"][-1]["params"]] == ["near", charts.PICKED]
 
 
+def test_a_place_before_the_first_run_begins_is_its_first_step() -> None:
+    first, second = (
+        Line(name, "", np.arange(1, 4), np.ones(3), np.arange(1, 4) * batch)
+        for name, batch in (("a", 32.0), ("b", 16.0))
+    )
+    spec = charts.lines([first, second], TITLES, Look(axis=TRAJECTORIES, clicks=True), ["a", "b"])
+    table = spec["datasets"]["points"].to_pydict()
+    assert table["trajectories"] == [16, 32, 48, 64, 96]
+    assert table["step"] == [1, 1, 1, 2, 3]
+
+
 @pytest.mark.parametrize("axis", [TRAJECTORIES, HOURS])
 def test_another_axis_is_other_data_for_the_same_chart(axis: Axis) -> None:
     steps, x = np.array([1, 2]), np.array([0.5, 1.5])
@@ -196,6 +207,8 @@ def test_parts_lie_upon_one_another_in_their_order() -> None:
     spec = charts.stacked(np.array([1.0, 2.0]), parts, TITLES)
     assert spec["datasets"]["parts"].to_pydict() == {"step": [1, 2], "part0": [1, 2], "part1": [3, 4]}
     assert ["part0", "part1"] in [transform.get("fold") for transform in spec["transform"]]
+    made = [transform["as"] for transform in spec["transform"] if isinstance(transform["as"], str)]
+    assert len(made) == len(set(made)), "what the pointer says would be overwritten"
     assert spec["encoding"]["color"]["scale"]["domain"] == ["below", "above"]
 
 
