@@ -3,7 +3,8 @@
     python -m benchmarks.scale [--pools 10000 ...] [--batches 1024 ...] [--tokens 1024 ...]
 
 *Memory*: what the process grows by when it makes SPO for a pool, resident, with a step of the largest batch.
-*Step*: `dispatch` and `complete`, milliseconds, medians of 20 steps after 3. *Checkpoint*: size, and seconds to write
+*Step*: `dispatch`, `complete` and `publish`, with the drawing of made-up rewards, in milliseconds, medians of 20 steps
+after 3; none where a batch is not smaller than the pool. *Checkpoint*: size, and seconds to write
 and to read it, from and into the page cache. *Previous responses*: what `kl` keeps of responses of so many tokens,
 behind prompts of 256, and the same in a checkpoint.
 """
@@ -59,15 +60,14 @@ def of_pool(pool: int, batches: Sequence[int]) -> list[str]:
     before = resident()
     spo = SPO(SPOConfig(retention="drift"), pool_size=pool, batch_size=max(batches))
     spo.start_from(ValueTracker.from_value(pool, rng.random(pool), rng.uniform(1, 8, pool)))
-    steps = [milliseconds(partial(one_step, spo, batch, rng)) for batch in batches if batch < pool]
+    steps = [f"{milliseconds(partial(one_step, spo, batch, rng)):.1f}" if batch < pool else "" for batch in batches]
     memory = (resident() - before) / MB
     with tempfile.TemporaryDirectory() as folder:
         kept = Checkpoint(Identity("0" * 32, "scale/run", "0" * 32), 1, spo.state_dict())
         written = seconds(lambda: checkpoint.save(Path(folder), kept))
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) / MB
         read = seconds(lambda: checkpoint.load(Path(folder), "scale/run"))
-    shown = [f"{step:.1f}" for step in steps] + [""] * (len(batches) - len(steps))
-    return [f"{pool:,}", f"{memory:,.0f}", *shown, f"{size:,.1f}", f"{written:.2f}", f"{read:.2f}"]
+    return [f"{pool:,}", f"{memory:,.0f}", *steps, f"{size:,.1f}", f"{written:.2f}", f"{read:.2f}"]
 
 
 def one_step(spo: SPO, batch: int, rng: np.random.Generator) -> None:

@@ -13,8 +13,9 @@ DOCUMENT = Path(__file__).parent / "reference" / "schema.md"
 _HEAD = f"""# Schema
 
 The tables of revision {HEAD}, made from `verl_spo/store/schema.py` by `make reference`; [The store](../store.md) says
-what a row of each is, and how to ask in SQL. Times are seconds since the epoch (UTC). NaN is NULL. Types are those of
-Postgres.
+what a row of each is, and how to ask in SQL; it has the view `observation_history` too. Times are seconds since 1970
+(UTC), NaN is stored as NULL, and types are those of Postgres. The tables of many rows name no other table: a check a
+row would cost more than writing it.
 """
 
 
@@ -26,6 +27,7 @@ def main() -> None:
 def page() -> str:
     """The page of the schema as it is, as Markdown."""
     meanings = {mapper.local_table.name: cleandoc(mapper.class_.__doc__ or "") for mapper in Base.registry.mappers}
+    meanings["prompt_search"] = "Words of the prompts. On SQLite an FTS5 table, which keeps the index but not the text."
     sections = [
         "\n".join([f"## {table.name}", "", *_paragraph(meanings.get(table.name, "")), *_columns(table)])
         for table in Base.metadata.tables.values()
@@ -38,7 +40,7 @@ def _paragraph(text: str) -> list[str]:
 
 
 def _columns(table: Table) -> Iterator[str]:
-    yield "| column | type | |"
+    yield "| column | type | meaning |"
     yield "|---|---|---|"
     for column in table.columns:
         yield f"| `{column.name}` | {_kind(column)} | {'. '.join(_words(column))} |"

@@ -11,11 +11,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from benchmarks.documents import between_marks
-from benchmarks.learning.main import DEFAULT_POOL, OUTPUTS, make_or_load_task, model_folder, prompt_files
-from benchmarks.learning.real.trial import Files
 from benchmarks.throughput import report, studies
 from benchmarks.throughput.order_statistics import sigma_of
-from benchmarks.throughput.real import trial
+from benchmarks.throughput.real import results
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "throughput.md"
 
@@ -53,14 +51,19 @@ def run(names: Collection[str]) -> None:
 
 def measure(seeds: Sequence[int]) -> None:
     """Measure what is missing, all ways of a seed before the next seed."""
+    # verl and torch, which nothing else here needs.
+    from benchmarks.learning.main import DEFAULT_POOL, OUTPUTS, make_or_load_task, model_folder, prompt_files
+    from benchmarks.learning.real.trial import Files
+    from benchmarks.throughput.real import trial
+
     make_or_load_task(DEFAULT_POOL)
-    rows = trial.load()
-    for seed, way in itertools.product(seeds, trial.WAYS):
+    rows = results.load()
+    for seed, way in itertools.product(seeds, results.WAYS):
         if any((row.seed, row.way) == (seed, str(way)) for row in rows):
             continue
         folder = OUTPUTS / "verl" / f"waiting-{way.algorithm}-{way.mode}-{seed}"
         rows.append(trial.measure(way, seed, Files(model_folder(DEFAULT_POOL), prompt_files(DEFAULT_POOL), folder)))
-        trial.save(rows)
+        results.save(rows)
         print(rows[-1], flush=True)
 
 
@@ -70,7 +73,7 @@ def write_tables() -> None:
     report.plot(rows).save(DOCUMENT.with_name("throughput-map.svg"))
     picture = "![How many times as fast as groups, by the spread of durations](throughput-map.svg)"
     texts = {
-        "measured": trial.report(trial.load()),
+        "measured": results.report(results.load()),
         "published": report.published(rows),
         "sigmas": sigmas(),
         "plot": picture,

@@ -10,7 +10,9 @@ from streamlit.testing.v1 import AppTest
 
 from tests.support.plausible import PlausibleRun
 from verl_spo.store import open_reader, queries
+from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard import data, panels, tables
+from verl_spo_dashboard.charts import Look
 
 pytestmark = pytest.mark.slow
 
@@ -157,6 +159,27 @@ def test_the_horizontal_axis_counts_what_one_asks_for(
     app = open_page("training", run="a", x=axis)
     points = pa.ipc.open_stream(app.get("vega_lite_chart")[0].proto.datasets[0].data.data).read_all()
     assert points[axis.lower()].to_pylist()[-1] == last
+
+
+class Unknown(data.Places):
+    """How far a run was, before its first step has ended."""
+
+    def trajectories(self, run_id: int, steps: IntArray) -> FloatArray:
+        return np.full(steps.size, np.nan)
+
+    hours = trajectories
+
+
+@pytest.mark.parametrize("axis", list(panels.AXES))
+def test_a_run_whose_progress_is_not_known_has_no_place_among_hours(axis: str, run: PlausibleRun, url: str) -> None:
+    run.close()
+    curves = data.Curves()
+    with open_reader(url) as reader:
+        (row,) = queries.runs(reader)
+        curves.update(reader, [row.id], panels.metrics())
+    drawing = panels.Drawing([row], curves, Unknown(), Look(axis=panels.AXES[axis]))
+    drawn = [*panels.of_curves(drawing), *panels.of_time(drawing)]
+    assert bool(drawn) == (axis == "Step")
 
 
 def test_time_is_what_its_phases_are_and_the_rest(run: PlausibleRun, url: str) -> None:
