@@ -6,7 +6,7 @@ import numpy as np
 
 from verl_spo.store.records import FloatArray, IntArray
 
-MOST_POINTS = 75
+MOST_POINTS = 72
 """Points of a line, at most: a chart is hardly wider, and each one travels to the browser again at every step."""
 
 
