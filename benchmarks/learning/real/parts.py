@@ -1,7 +1,5 @@
 """What the parts of real asynchronous batches come to, normalized by SPO's past, each alone, and as a whole batch."""
 
-import json
-import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -16,7 +14,6 @@ from benchmarks.learning.real import late, trial
 from benchmarks.learning.report import Estimate
 from verl_spo.core.advantage import normalize
 from verl_spo.core.arrays import FloatArray
-from verl_spo.launching import launch
 
 PARTS = 4
 SETTING = Setting("parts", steps=20, parts=PARTS)
@@ -53,12 +50,8 @@ def measure(arrival: str, seed: int, files: trial.Files) -> Measured:
     Raises:
         RuntimeError: verl failed; its output is in the run's folder.
     """
-    shutil.rmtree(files.run, ignore_errors=True)
-    files.run.mkdir(parents=True)
-    prepared = launch.prepare(_RECIPE, overrides(arrival, seed, files))
-    ended = prepared.run(files.run / "output.log")
-    if ended.status:
-        raise RuntimeError(ended.message)
+    trial.begin(files)
+    trial.train(_RECIPE, files, overrides(arrival, seed, files))
     return compare(arrival, seed, *batches(files.database))
 
 
@@ -73,11 +66,8 @@ def overrides(arrival: str, seed: int, files: trial.Files) -> list[str]:
     ]
     if arrival == "as it is":
         return given
-    config = files.run / "agent_loops.yaml"
     loop = f"{late.WrongLateAgentLoop.__module__}.{late.WrongLateAgentLoop.__qualname__}"
-    config.write_text(json.dumps([{"name": late.NAME, "_target_": loop}]))
-    agent = "actor_rollout_ref.rollout.agent"
-    return [*given, f"{agent}.agent_loop_config_path={config}", f"{agent}.default_agent_loop={late.NAME}"]
+    return [*given, *trial.agent_loop(files, late.NAME, _target_=loop)]
 
 
 def batches(database: Path) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -63,13 +63,8 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int, files: Files)
     Raises:
         RuntimeError: verl failed; its output is in the run's folder.
     """
-    shutil.rmtree(files.run, ignore_errors=True)
-    files.run.mkdir(parents=True)
-    prepared = launch.prepare(recipe_of(variant), overrides(setting, variant, seed, files))
-    prepared = replace(prepared, environment={**prepared.environment, "VERL_FILE_LOGGER_PATH": str(files.log)})
-    ended = prepared.run(files.run / "output.log")
-    if ended.status:
-        raise RuntimeError(ended.message)
+    begin(files)
+    train(recipe_of(variant), files, overrides(setting, variant, seed, files))
     logged = read_log(files.log)
     passes = len(logged["timing_s/spo_rescore"]) / setting.steps
     return Row.from_curve(
@@ -81,6 +76,33 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int, files: Files)
         extra_logprob_passes=passes,
         metrics={**means(logged), **breadth(task, read_policy(task, files.checkpoints, setting.steps))},
     )
+
+
+def train(recipe: str, files: Files, given: Sequence[str], **variables: str) -> None:
+    """Train once by verl, in the run's folder, with these overrides and variables.
+
+    Raises:
+        RuntimeError: verl failed; its output is in the run's folder.
+    """
+    prepared = launch.prepare(recipe, list(given))
+    variables["VERL_FILE_LOGGER_PATH"] = str(files.log)
+    ended = replace(prepared, environment={**prepared.environment, **variables}).run(files.run / "output.log")
+    if ended.status:
+        raise RuntimeError(ended.message)
+
+
+def begin(files: Files) -> None:
+    """Make the run's folder anew."""
+    shutil.rmtree(files.run, ignore_errors=True)
+    files.run.mkdir(parents=True)
+
+
+def agent_loop(files: Files, name: str, **made: object) -> list[str]:
+    """Overrides by which an agent loop, as Hydra makes it, answers every prompt."""
+    config = files.run / "agent_loops.yaml"
+    config.write_text(json.dumps([{"name": name, **made}]))
+    agent = "actor_rollout_ref.rollout.agent"
+    return [f"{agent}.agent_loop_config_path={config}", f"{agent}.default_agent_loop={name}"]
 
 
 def recipe_of(variant: Variant) -> str:

@@ -1,8 +1,5 @@
 """One run of real verl whose sessions wait for a tool, by algorithm and trainer."""
 
-import json
-import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +9,6 @@ from benchmarks.learning.lab.methods import Variant
 from benchmarks.learning.real import trial
 from benchmarks.throughput.real.results import BATCH, MEAN_S, SIGMA, STEPS, WARM, Measured, Way
 from benchmarks.throughput.real.waiting import NAME, WaitingAgentLoop
-from verl_spo.launching import launch
 
 SETTING = Setting("waiting", batch=BATCH, steps=STEPS)
 
@@ -33,15 +29,10 @@ def measure(way: Way, seed: int, files: trial.Files) -> Measured:
     Raises:
         RuntimeError: verl failed; its output is in the run's folder.
     """
-    shutil.rmtree(files.run, ignore_errors=True)
-    files.run.mkdir(parents=True)
-    prepared = launch.prepare(trial.recipe_of(variant_of(way)), overrides(way, seed, files))
+    trial.begin(files)
     # What verl 0.9.1's separate_async says without replicas on the trainer's device ends in a TypeError (`flush=True`).
-    variables = {"VERL_FILE_LOGGER_PATH": str(files.log), "VERL_LOGGING_LEVEL": "WARN"}
-    prepared = replace(prepared, environment={**prepared.environment, **variables})
-    ended = prepared.run(files.run / "output.log")
-    if ended.status:
-        raise RuntimeError(ended.message)
+    given = overrides(way, seed, files)
+    trial.train(trial.recipe_of(variant_of(way)), files, given, VERL_LOGGING_LEVEL="WARN")
     return read(way, seed, files)
 
 
@@ -54,17 +45,14 @@ def overrides(way: Way, seed: int, files: trial.Files) -> list[str]:
     """What a run changes in its recipe."""
     prompts = BATCH // way.group
     loop = f"{WaitingAgentLoop.__module__}.{WaitingAgentLoop.__qualname__}"
-    made = {"name": NAME, "_target_": loop, "mean_s": MEAN_S, "sigma": SIGMA, "begun": str(begun(files))}
-    config = files.run / "agent_loops.yaml"
-    config.write_text(json.dumps([made]))
+    made = {"_target_": loop, "mean_s": MEAN_S, "sigma": SIGMA, "begun": str(begun(files))}
     return [
         *trial.overrides(SETTING, variant_of(way), seed, files),
         "trainer.save_freq=-1",
         f"trainer.v1.trainer_mode={'spo_' if way.algorithm == 'spo' else ''}{way.mode}",
         f"data.train_batch_size={prompts}",
         f"actor_rollout_ref.actor.ppo_mini_batch_size={prompts}",
-        f"actor_rollout_ref.rollout.agent.agent_loop_config_path={config}",
-        f"actor_rollout_ref.rollout.agent.default_agent_loop={NAME}",
+        *trial.agent_loop(files, NAME, **made),
         *(_SEPARATE if way.mode == "separate_async" else ()),
     ]
 
