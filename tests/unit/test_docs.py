@@ -4,13 +4,13 @@ import re
 import runpy
 from dataclasses import fields
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
-import typer
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
+from typer.main import get_command
 
 from verl_spo.cli.main import app
 from verl_spo.config import RetentionKind, SPOConfig, StoreConfig
@@ -24,16 +24,15 @@ PROJECT = Path(__file__).parents[2]
 DOCUMENTS = "\n".join(path.read_text() for path in (PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")))
 
 
-def commands(group: typer.Typer, prefix: str = "verl-spo") -> list[str]:
+def commands(command: Any, typed: str = "verl-spo") -> list[str]:
     """Every command that can be typed."""
-    own = [f"{prefix} {each.name or each.callback.__name__.replace('_', '-')}" for each in group.registered_commands]
-    deeper = [
-        name for each in group.registered_groups for name in commands(each.typer_instance, f"{prefix} {each.name}")
-    ]
-    return [*own, *deeper]
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        return [typed]
+    return [name for each in inner for name in commands(inner[each], f"{typed} {each}")]
 
 
-@pytest.mark.parametrize("command", commands(app))
+@pytest.mark.parametrize("command", commands(get_command(app)))
 def test_every_command_is_documented(command: str) -> None:
     assert re.search(rf"{re.escape(command)}\b", DOCUMENTS)
 

@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.support.stores import trained
+from verl_spo.cli.main import COMMANDS, app
 from verl_spo.errors import PluginError
 from verl_spo.training import plugin_check
 
@@ -27,21 +29,48 @@ HEAVY = {
 }
 
 
+def loaded_by(code: str) -> set[str]:
+    """The packages that are there after this code."""
+    code = f"import sys; {code}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return set(printed.splitlines()[-1].split())
+
+
 def test_no_command_imports_what_only_a_run_needs() -> None:
-    code = "import sys, verl_spo.cli.main; print(*{name.partition('.')[0] for name in sys.modules})"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = loaded_by("from verl_spo.cli.main import COMMANDS; [each.load(name) for name, each in COMMANDS.items()]")
     assert "sqlalchemy" in loaded
-    assert not HEAVY & set(loaded)
+    assert not HEAVY & loaded
+
+
+def test_the_list_of_commands_waits_for_none_of_them() -> None:
+    loaded = loaded_by("from verl_spo.cli.main import app; app(['--help'], standalone_mode=False)")
+    assert "typer" in loaded
+    assert not {"sqlalchemy", "verl_spo_dashboard", *HEAVY} & loaded
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_of_a_command_what_it_says_of_itself(name: str) -> None:
+    described = COMMANDS[name].load(name).help
+    assert COMMANDS[name].says == " ".join(described.partition("\n\n")[0].split())
+
+
+@pytest.mark.parametrize("typed", ["trian", "run"])
+def test_a_command_that_is_mistyped_is_guessed(typed: str) -> None:
+    result = CliRunner().invoke(app, [typed])
+    assert result.exit_code == 2
+    assert "Did you mean" in result.output
+
+
+def test_commands_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {"_VERL_SPO_COMPLETE": "complete_bash", "COMP_WORDS": "verl-spo ev", "COMP_CWORD": "1"}
+    result = CliRunner().invoke(app, [], prog_name="verl-spo", env=variables)
+    assert result.output.split() == ["evaluate", "evaluations"]
 
 
 def test_a_recipe_is_composed_without_importing_verl() -> None:
     """So that a run is registered within seconds, not after half a minute."""
-    code = (
-        "import sys; from verl_spo.launching import launch, compose; compose.load('cpu/arithmetic_spo', []); "
-        "print(*{name.partition('.')[0] for name in sys.modules})"
-    )
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "verl", "ray", "vllm", "transformers"} & set(loaded)
+    code = "from verl_spo.launching import launch, compose; compose.load('cpu/arithmetic_spo', [])"
+    assert not {"torch", "verl", "ray", "vllm", "transformers"} & loaded_by(code)
 
 
 def run_without(modules: set[str], *arguments: str) -> subprocess.CompletedProcess[str]:
