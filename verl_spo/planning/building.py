@@ -1,7 +1,8 @@
 """Make a model without its weights, in a process of its own, and count.
 
 The process has a fake process group of as many ranks as the recipe, and everything in it lies on torch's meta device:
-an 8 B model takes a second and no memory. What that does to torch and to megatron-core's global state ends with it.
+an 8 B model takes a second and no memory. What that does to torch and to megatron-core's global state stays there. It
+answers until this process ends, since what it imports takes it longer than any model.
 """
 
 import json
@@ -9,9 +10,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 from verl_spo.errors import ConfigError
 from verl_spo.planning.settings import Training
@@ -83,18 +87,31 @@ def build(folder: Path, training: Training, sequences: Sequence[int]) -> Built:
 
 
 def _ask(asked: dict[str, Any]) -> dict[str, Any]:
-    child = subprocess.run(
-        [sys.executable, "-m", _CHILD],
-        input=json.dumps(asked),
-        env={**os.environ, **_ENVIRONMENT},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if child.returncode:
-        raise ConfigError(f"the model cannot be built: the process that tried ended with\n{child.stderr[-2000:]}")
-    answer: dict[str, Any] = json.loads(child.stdout)
+    child, said = _child()
+    with suppress(BrokenPipeError):
+        print(json.dumps(asked), file=child.stdin, flush=True)
+    line = child.stdout.readline()  # type: ignore[union-attr]
+    if not line:
+        _child.cache_clear()
+        said.seek(0)
+        raise ConfigError(f"the model cannot be built: the process that tried ended with\n{said.read()[-2000:]}")
+    answer: dict[str, Any] = json.loads(line)
     return answer
+
+
+@cache
+def _child() -> tuple[subprocess.Popen[str], IO[str]]:
+    """The process, which ends when nobody is left to ask it, and the file of what its libraries say."""
+    said = TemporaryFile("w+")  # noqa: SIM115 - as long as the process
+    child = subprocess.Popen(
+        [sys.executable, "-m", _CHILD],
+        env={**os.environ, **_ENVIRONMENT},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=said,
+        text=True,
+    )
+    return child, said
 
 
 def _named(layout: Parallelism) -> str:

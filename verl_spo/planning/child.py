@@ -1,4 +1,4 @@
-"""The process that builds: a question as JSON on stdin, the answer as JSON on stdout, all other output on stderr."""
+"""The process that builds: questions as lines of JSON on stdin, answers on stdout, all other output on stderr."""
 
 import json
 import os
@@ -9,13 +9,12 @@ from verl_spo.planning import huggingface, megatron
 
 
 def main() -> None:
-    """Answer one question (`building.build` asks it)."""
-    asked = json.load(sys.stdin)
+    """Answer questions (`building.build` asks them) until there are no more."""
     # Libraries print to stdout, also from C.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with answers:
-        json.dump(_answer(asked), answers)
+    for line in sys.stdin:
+        print(json.dumps(_answer(json.loads(line))), file=answers, flush=True)
 
 
 def _answer(asked: dict[str, Any]) -> dict[str, Any]:

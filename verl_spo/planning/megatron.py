@@ -27,14 +27,14 @@ def _stage(asked: dict[str, Any], rank: int) -> dict[str, Any]:
 
     layout = asked["layout"]
     distributed.init_process_group("fake", rank=rank, world_size=layout["gpus"], store=FakeStore())
-    parallel_state.initialize_model_parallel(
-        tensor_model_parallel_size=layout["tensor"],
-        pipeline_model_parallel_size=layout["pipeline"],
-        virtual_pipeline_model_parallel_size=_virtual(layout),
-        context_parallel_size=layout["context"],
-        create_gloo_process_groups=False,
-    )
     try:
+        parallel_state.initialize_model_parallel(
+            tensor_model_parallel_size=layout["tensor"],
+            pipeline_model_parallel_size=layout["pipeline"],
+            virtual_pipeline_model_parallel_size=_virtual(layout),
+            context_parallel_size=layout["context"],
+            create_gloo_process_groups=False,
+        )
         return _counted([_chunk(asked, number) for number in range(layout["virtual"])])
     finally:
         parallel_state.destroy_model_parallel()

@@ -66,6 +66,15 @@ def test_an_unknown_override_of_the_transformer_is_refused() -> None:
         building.build(FOLDER_8B, training(megatron(), transformer={"recompute_granularitty": "full"}), [])
 
 
+def test_a_process_that_ended_is_told_and_replaced() -> None:
+    child, said = building._child()
+    print("no memory left", file=said, flush=True)
+    child.kill()
+    with pytest.raises(ConfigError, match="no memory left"):
+        parameters(megatron())
+    assert parameters(megatron()) == [QWEN3_8B.parameters]
+
+
 @pytest.mark.slow
 def test_mbridge_builds_the_same_model(tmp_path: Path) -> None:
     model = tiny(tmp_path)
