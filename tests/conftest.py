@@ -5,10 +5,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.support.waiting import LONGEST_S
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -40,7 +43,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
+    """Begin with what takes longest, and let it."""
+    for item in items:
+        if item.get_closest_marker("verl"):
+            item.add_marker(pytest.mark.timeout(3 * LONGEST_S))
     items.sort(key=lambda item: (not item.nodeid.startswith(END_TO_END), not item.nodeid.startswith(ONE_BY_ONE)))
 
 
@@ -58,9 +64,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.fixture(autouse=True)
 def own_variables() -> Iterator[None]:
-    """Take back the variables that a launch sets for its process, such as the database's address."""
+    """Take back the variables that a launch sets for its process, such as the database's address.
+
+    They stay the mapping that `rich` and others hold: `datasets` puts a copy in its place when it maps in processes.
+    """
     before = {name: value for name, value in os.environ.items() if name.startswith("VERL_SPO_")}
-    yield
+    with mock.patch.object(os, "environ", os.environ):
+        yield
     for name in [name for name in os.environ if name.startswith("VERL_SPO_")]:
         del os.environ[name]
     os.environ.update(before)

@@ -3,6 +3,9 @@
 import time
 from collections.abc import Callable
 
+LONGEST_S = 1200
+"""What one run of real verl may take on a machine that is slow and that others use, too."""
+
 
 def wait_until(condition: Callable[[], object], timeout: float, every: float = 0.2) -> None:
     """Return once the condition holds.

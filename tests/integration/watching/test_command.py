@@ -2,8 +2,10 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,7 +46,8 @@ def between_looks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]
             waited.append(seconds)
             next(remaining)()
 
-        monkeypatch.setattr("verl_spo.cli.watch.time.sleep", wait)
+        # Not the module's own: other threads sleep, too.
+        monkeypatch.setattr("verl_spo.cli.watch.time", SimpleNamespace(sleep=wait, time=time.time))
         return waited
 
     return between_looks

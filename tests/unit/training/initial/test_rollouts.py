@@ -33,7 +33,7 @@ def test_all_requests_are_awaited_and_what_there_is_is_taken(
     def end(_: float) -> None:
         queue.update({"init0": {"status": "finished"}, "init0_0_0": {"seq_len": 4}, "init0_1_0": {"seq_len": 2}})
 
-    monkeypatch.setattr(rollouts.time, "sleep", end)
+    monkeypatch.setattr(rollouts, "time", SimpleNamespace(sleep=end))
     batch = rollouts.wait_for({"init0", "init1"}, interval_s=0.01)
     assert sorted(batch.keys) == ["init0_0_0", "init0_1_0", "init1_1_0"]
     assert np.sum([tag["seq_len"] for tag in batch.tags]) == 9
