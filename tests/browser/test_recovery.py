@@ -40,16 +40,18 @@ def test_a_page_recovers_by_itself(page: Page, url: str, running: bool) -> None:
     assert page.evaluate("window.loadedOnce")
 
 
-@pytest.mark.parametrize("path", addresses.paths())
-def test_a_page_that_opens_while_the_database_is_away_recovers(page: Page, url: str, path: str) -> None:
+def test_pages_that_are_opened_while_the_database_is_away_recover(page: Page, url: str) -> None:
     for name in ("a", "b"):
         PlausibleRun(url, name=name).train(4).close()
     away(url)
-    page.goto(f"/{path}?run=a&with=b&step=3&prompt=1")
-    expect(page.get_by_text("This cannot be shown.").first).to_be_visible()
+    opened = {path: page.context.new_page() for path in addresses.paths()}
+    for path, each in opened.items():
+        each.goto(f"/{path}?run=a&with=b&step=3&prompt=1")
+        expect(each.get_by_text("This cannot be shown.").first, path).to_be_visible()
     back(url)
-    expect(page.get_by_text("This cannot be shown.")).to_have_count(0)
-    expect(page.locator(SHOWN).first).to_be_visible()
+    for path, each in opened.items():
+        expect(each.get_by_text("This cannot be shown."), path).to_have_count(0)
+        expect(each.locator(SHOWN).first, path).to_be_visible()
 
 
 def files(url: str) -> list[Path]:

@@ -34,23 +34,23 @@ METRICS = {
 
 
 def rows(run_dir: Path, run: str) -> list[ObservationRow]:
-    """What a run did, in the order in which it did it."""
+    """What a run did in its first `STEPS` steps, in the order in which it did it."""
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
         run_id = queries.run(reader, run).run.id
         found = [
             row
             for prompt in queries.prompts(reader, run_id, limit=1000).rows
             for row in queries.prompt_history(reader, run_id, prompt.prompt_id)
-            if not row.superseded
+            if not row.superseded and row.step <= STEPS
         ]
     return sorted(found, key=lambda row: (row.step, row.seq))
 
 
 def metrics(run_dir: Path, run: str) -> dict[str, np.ndarray]:
-    """Those of `METRICS`, a value a step."""
+    """Those of `METRICS`, a value for each of the first `STEPS` steps."""
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
         page = queries.metric_series(reader, [queries.run(reader, run).run.id], list(METRICS))
-    return {series.name: series.values for series in page.series}
+    return {series.name: series.values[series.steps <= STEPS] for series in page.series}
 
 
 def column(found: list[ObservationRow], name: str) -> np.ndarray:
@@ -59,7 +59,7 @@ def column(found: list[ObservationRow], name: str) -> np.ndarray:
 
 
 def greedy_answers(run_dir: Path, name: str) -> list[str]:
-    """What the exported weights of the last checkpoint answer."""
+    """What the weights that were exported after `STEPS` steps answer."""
     (weights,) = (run_dir / "checkpoints" / name / f"global_step_{STEPS}").rglob("*.safetensors")
     model = AutoModelForCausalLM.from_pretrained(weights.parent, dtype=torch.float32).eval()
     tokenizer = build_tokenizer(multiple=8)

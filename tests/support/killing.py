@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import LONGEST_S, wait_until
 from verl_spo.errors import StoreError
 from verl_spo.launching.processes import MARK, orphans, segments
 from verl_spo.store import open_reader, queries
@@ -47,7 +47,7 @@ def kill_with_all_it_started(process: subprocess.Popen[str]) -> None:
 
 def kill_when(reached: Callable[[Path], bool], process: subprocess.Popen[str], run_dir: Path, log: Path) -> None:
     """Kill a run once it got somewhere; `log` is shown if it ends before."""
-    wait_until(lambda: reached(run_dir) or process.poll() is not None, timeout=300, every=0.05)
+    wait_until(lambda: reached(run_dir) or process.poll() is not None, timeout=LONGEST_S, every=0.05)
     assert process.poll() is None, log.read_text()[-4000:]
     kill_with_all_it_started(process)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +19,16 @@ WORDS, TOKENS, HIDDEN = 20_000, 256, 16
 """Of the logits: so many words that nothing else counts."""
 
 
-def logits(rank: int, file: Path, update: bool, entropy: bool, chunk: int | None) -> None:
-    """Write the most bytes at a time of verl's loss on Megatron's logits, or of log-probs and entropies alone."""
+def logits(rank: int, file: Path, ways: Sequence[tuple[bool, bool, int | None]]) -> None:
+    """Write the most bytes at a time of verl's loss on Megatron's logits, or of log-probs and entropies alone.
+
+    For each way: whether there is an update, whether the entropy is computed, and in chunks of how many tokens.
+    """
     _one_rank()
+    file.write_text(json.dumps([_peak(*way) for way in ways]))
+
+
+def _peak(update: bool, entropy: bool, chunk: int | None) -> int:
     from megatron.core.transformer.module import float16_to_fp32
     from verl.workers.engine.megatron.transformer_impl import MegatronEngineWithLMHead
 
@@ -43,7 +51,7 @@ def logits(rank: int, file: Path, update: bool, entropy: bool, chunk: int | None
         )
         if update:
             sum(each.sum() for each in outputs.values()).backward()
-    file.write_text(json.dumps(allocations.peak))
+    return allocations.peak
 
 
 def layers(rank: int, file: Path, folder: Path, tokens: int) -> None:

@@ -1,6 +1,7 @@
 """Real verl and real vLLM on the CPU, on a problem small enough for a test."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,15 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.support import small
+from tests.support import agreement, small
 from tests.support.killing import kill_with_all_it_started, started_by, wait_until_nothing_is_left
+from tests.support.waiting import LONGEST_S
 from verl_spo.demo.arithmetic import make_prompt_set, write_prompt_set
 from verl_spo.demo.recipe import Recipe
 from verl_spo.demo.tiny_model import make_tiny_model
 from verl_spo.launching.processes import remove_left, segments
-
-# Of one run, on a machine that others use, too.
-LONGEST_S = 600
 
 
 @pytest.fixture(scope="session")
@@ -65,8 +64,27 @@ def train(start: Callable[..., subprocess.Popen[str]], run_dir: Path) -> Callabl
 
 
 @pytest.fixture(scope="session")
+def whole_run(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run `arithmetic/whole`, to which others are compared; it has a checkpoint of every other step."""
+    folder = tmp_path_factory.mktemp("whole")
+    link(assets, folder)
+    to_the_end(
+        partial(begin, folder), folder, "whole", *agreement.OPTIONS, f"trainer.total_training_steps={small.LAST}"
+    )
+    return folder
+
+
+@pytest.fixture
+def beside_whole(whole_run: Path, run_dir: Path) -> Path:
+    """A demo folder of the test's own, in which the run `arithmetic/whole` is over."""
+    shutil.copytree(whole_run / "checkpoints", run_dir / "checkpoints")
+    shutil.copy(whole_run / "verl_spo.db", run_dir)
+    return run_dir
+
+
+@pytest.fixture(scope="session")
 def validated(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run `arithmetic/validated` of two steps, with a validation of each policy and a checkpoint."""
+    """The folder of a run `arithmetic/validated`: two steps on two ranks, every policy validated, a checkpoint."""
     folder = tmp_path_factory.mktemp("validated")
     link(assets, folder)
     options = ("total_training_steps=2", "save_freq=2", "test_freq=1", "val_before_train=True")
@@ -75,6 +93,7 @@ def validated(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         "validated",
         *(f"trainer.{option}" for option in options),
+        *small.TWO_RANKS,
         "actor_rollout_ref.rollout.val_kwargs.n=2",
         "spo.retention=drift",
         "spo.baseline=optimal",

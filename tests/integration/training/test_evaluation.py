@@ -11,6 +11,7 @@ import pytest
 from tests.integration.training.test_multi_turn import BETWEEN_TURNS, TOOLS
 from tests.support import small
 from tests.support.killing import kill_when, wait_until_nothing_is_left
+from tests.support.waiting import LONGEST_S
 from verl_spo.launching.processes import segments
 from verl_spo.store import open_reader, queries
 from verl_spo.store.evaluations import REWARD
@@ -31,7 +32,8 @@ def command(run_dir: Path, target: str | Path, *options: str) -> list[str]:
 def evaluate(run_dir: Path, target: str | Path, *options: str) -> str:
     """Evaluate to the end; nothing of it may stay behind."""
     before = segments()
-    done = subprocess.run(command(run_dir, target, *options), text=True, capture_output=True, cwd=run_dir, timeout=400)
+    arguments = command(run_dir, target, *options)
+    done = subprocess.run(arguments, text=True, capture_output=True, cwd=run_dir, timeout=LONGEST_S)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     wait_until_nothing_is_left(before)
     return done.stdout
@@ -70,7 +72,9 @@ def test_a_run_is_validated_and_evaluated_sample_by_sample(validated: Path) -> N
     as_trained = ("--samples", "3", "--as-trained")
     # So few tokens at a time that many a prompt does not fit beside the others.
     cramped = ("actor_rollout_ref.rollout.max_num_batched_tokens=64", "actor_rollout_ref.rollout.max_num_seqs=16")
-    said = evaluate(validated, name, *as_trained, *cramped)
+    # Two ranks trained, and saved a part each.
+    one_engine = "trainer.n_gpus_per_node=1"
+    said = evaluate(validated, name, *as_trained, *cramped, one_engine)
     assert f"verl-spo report {name}" in said
     ((row, drawn),) = found(validated, name, Origin.EVALUATION)
     assert (row.step, row.wanted, row.samples) == (2, 3, 3 * PROBLEMS)
@@ -80,7 +84,7 @@ def test_a_run_is_validated_and_evaluated_sample_by_sample(validated: Path) -> N
     assert len({seed for _, _, seed, _ in kept}) == 3 * PROBLEMS
     # The first samples have the seeds that they had in validation: the same weights give the same answers.
     assert {each for each in kept if each[1] == 0} == {each for each in texts(validated, after) if each[1] == 0}
-    assert "all samples are there" in evaluate(validated, name, *as_trained)
+    assert "all samples are there" in evaluate(validated, name, *as_trained, one_engine)
     assert texts(validated, row) == kept
     report = [sys.executable, "-m", "verl_spo", "report", name, "--db", f"sqlite:///{validated}/verl_spo.db"]
     written = subprocess.run([*report, "--to", "html"], text=True, capture_output=True, check=True).stdout

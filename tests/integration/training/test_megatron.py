@@ -11,12 +11,11 @@ pytestmark = pytest.mark.verl
 
 
 @pytest.mark.parametrize("parallel", ["tp2", pytest.param("pp2", marks=pytest.mark.long)])
-def test_megatron_does_what_fsdp_does(parallel: str, run_dir: Path, train: Callable[..., int]) -> None:
-    train("fsdp", *OPTIONS)
+def test_megatron_does_what_fsdp_does(parallel: str, beside_whole: Path, train: Callable[..., int]) -> None:
     train(parallel, *OPTIONS, recipe=f"cpu/arithmetic_spo_megatron_{parallel}")
-    assert_equal_work(run_dir, "fsdp", parallel)
-    answers = greedy_answers(run_dir, parallel)
-    assert answers == greedy_answers(run_dir, "fsdp")
+    assert_equal_work(beside_whole, "whole", parallel)
+    answers = greedy_answers(beside_whole, parallel)
+    assert answers == greedy_answers(beside_whole, "whole")
     assert len(set(answers)) > 10
 
 

@@ -11,8 +11,6 @@ from tests.support.agreement import OPTIONS, STEPS, assert_equal_work, assert_sa
 pytestmark = [
     pytest.mark.verl,
     pytest.mark.long,
-    # Three runs.
-    pytest.mark.timeout(1300),
     pytest.mark.skipif(
         find_spec("megatron.bridge") is None, reason="Megatron-Bridge is not in this environment: `make test-bridge`"
     ),
@@ -22,12 +20,13 @@ BY_BRIDGE = (*OPTIONS, "actor_rollout_ref.actor.megatron.vanilla_mbridge=False")
 
 
 @pytest.mark.parametrize("parallel", ["tp2", "pp2"])
-def test_by_megatron_bridge_it_does_what_fsdp_does(parallel: str, run_dir: Path, train: Callable[..., int]) -> None:
-    train("fsdp", *OPTIONS)
+def test_by_megatron_bridge_it_does_what_fsdp_does(
+    parallel: str, beside_whole: Path, train: Callable[..., int]
+) -> None:
     train(parallel, *BY_BRIDGE, recipe=f"cpu/arithmetic_spo_megatron_{parallel}")
-    assert_equal_work(run_dir, "fsdp", parallel)
-    answers = greedy_answers(run_dir, parallel)
-    assert answers == greedy_answers(run_dir, "fsdp")
+    assert_equal_work(beside_whole, "whole", parallel)
+    answers = greedy_answers(beside_whole, parallel)
+    assert answers == greedy_answers(beside_whole, "whole")
     assert len(set(answers)) > 10
 
 

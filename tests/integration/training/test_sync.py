@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support import agreement, small
 from tests.support.killing import kill_when, last_step, saved_step, started_by, wait_until_nothing_is_left
-from tests.support.waiting import wait_until
+from tests.support.waiting import LONGEST_S, wait_until
 from verl_spo.errors import StoreError
 from verl_spo.launching.processes import segments
 from verl_spo.store import open_reader, queries
@@ -20,9 +21,8 @@ from verl_spo.training import checkpoint
 
 pytestmark = pytest.mark.verl
 
-# More than the kills below need: on a busy machine each is some steps late.
-LAST = 10
-STEPS = (f"trainer.total_training_steps={LAST}", "trainer.save_freq=2")
+STEPS = (*agreement.OPTIONS, f"trainer.total_training_steps={small.LAST}")
+ONCE = ("trainer.total_training_steps=1", "trainer.save_freq=-1")
 
 
 def outcomes(run_dir: Path, run: str) -> dict[int, list[tuple]]:
@@ -63,9 +63,9 @@ def stop_in_its_first_step(process: subprocess.Popen[str], run_dir: Path) -> Non
             run = queries.run(reader, "arithmetic/cut").run
         return (run.status, run.phase) == (Status.RUNNING, "taking the first step") or process.poll() is not None
 
-    wait_until(in_first_step, timeout=300, every=0.05)
+    wait_until(in_first_step, timeout=LONGEST_S, every=0.05)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=120) == 128 + signal.SIGTERM, (run_dir / "cut.log").read_text()[-4000:]
+    assert process.wait(timeout=LONGEST_S) == 128 + signal.SIGTERM, (run_dir / "cut.log").read_text()[-4000:]
     assert not started_by(process)
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
         assert queries.run(reader, "arithmetic/cut").run.status == Status.STOPPED
@@ -87,20 +87,19 @@ KILLS: tuple[Callable[[Path], bool], ...] = (
 )
 
 
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "kills", [pytest.param(KILLS[1:2], id="once"), pytest.param(KILLS, id="thrice", marks=pytest.mark.long)]
 )
 def test_a_run_that_is_killed_and_stopped_resumes_bit_for_bit(
-    run_dir: Path,
+    beside_whole: Path,
     train: Callable[..., int],
     start: Callable[..., subprocess.Popen[str]],
     kills: Sequence[Callable[[Path], bool]],
 ) -> None:
     """With `kl`, which has the most to remember."""
-    train("whole", *STEPS)
+    run_dir = beside_whole
     whole = outcomes(run_dir, "arithmetic/whole")
-    assert list(whole) == list(range(1, LAST + 1))
+    assert list(whole) == list(range(1, small.LAST + 1))
     resumed: list[int | None] = [None]
     for reached in kills:
         kill_when(reached, start("cut", *STEPS), run_dir, run_dir / "cut.log")
@@ -118,17 +117,23 @@ def test_a_run_that_is_killed_and_stopped_resumes_bit_for_bit(
     train("cut", *STEPS)
 
     assert outcomes(run_dir, "arithmetic/cut") == whole
-    assert_same_checkpoint(run_dir, LAST)
-    # A run of another name that begins in the middle makes the same steps.
-    train("branch", *STEPS, f"spo.branch_from={run_dir}/checkpoints/whole/global_step_4")
-    assert outcomes(run_dir, "arithmetic/branch") == {step: whole[step] for step in range(5, LAST + 1)}
+    assert_same_checkpoint(run_dir, small.LAST)
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
         found = queries.run(reader, "arithmetic/cut")
         tracker = queries.tracker(reader, found.run.id)
     assert [attempt.resumed_from for attempt in found.attempts] == resumed
-    assert tracker.visits.sum() == LAST * 16
+    assert tracker.visits.sum() == small.LAST * 16
     rewards = [reward for rows in whole.values() for _, reward, _, _ in rows]
     assert 0 < np.mean(rewards) < 1
+
+
+@pytest.mark.long
+def test_a_run_of_another_name_that_begins_in_the_middle_makes_the_same_steps(
+    beside_whole: Path, train: Callable[..., int]
+) -> None:
+    train("branch", *STEPS, f"spo.branch_from={beside_whole}/checkpoints/whole/global_step_4")
+    whole, branch = (outcomes(beside_whole, f"arithmetic/{name}") for name in ("whole", "branch"))
+    assert branch == {step: whole[step] for step in range(5, small.LAST + 1)}
 
 
 def test_weights_stay_in_sync_and_metrics_reach_the_store(validated: Path) -> None:
@@ -159,18 +164,15 @@ def test_weights_stay_in_sync_and_metrics_reach_the_store(validated: Path) -> No
     assert all((rollout.observation.seconds or 0) > 0 for rollout in rollouts)
 
 
-def test_initial_values_come_from_rollouts_or_an_earlier_run(run_dir: Path, train: Callable[..., int]) -> None:
-    once = ("trainer.total_training_steps=1", "trainer.save_freq=-1")
+def test_initial_values_come_from_rollouts(run_dir: Path, train: Callable[..., int]) -> None:
     values = run_dir / "values.json"
-    train("first", f"--out={values}", *once, "spo.init_rollouts=2", command="init-values")
+    train("first", f"--out={values}", *ONCE, "spo.init_rollouts=2", command="init-values")
     # Two responses to each prompt are there already, and enough.
-    train("first", *once, "spo.init=rollouts", "spo.init_rollouts=1")
-    train("second", *once, "spo.init=run", "spo.init_run=arithmetic/first", "spo.init_n_eff=3.5")
+    train("first", *ONCE, "spo.init=rollouts", "spo.init_rollouts=1")
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
-        first, second = (queries.run(reader, f"arithmetic/{name}").run for name in ("first", "second"))
-        scores = queries.init_scores(reader, first.id)
-        start = queries.step_summaries(reader, first.id)[0]
-        unvisited = [row for row in queries.prompts(reader, second.id, limit=1000).rows if row.visits == 0]
+        run_id = queries.run(reader, "arithmetic/first").run.id
+        scores = queries.init_scores(reader, run_id)
+        start = queries.step_summaries(reader, run_id)[0]
     assert len(scores) == 64
     written = {digest: sum(each) for digest, each in json.loads(values.read_text()).items()}
     assert written == {digest.hex(): reward_sum for digest, (_, reward_sum) in scores.items()}
@@ -179,6 +181,14 @@ def test_initial_values_come_from_rollouts_or_an_earlier_run(run_dir: Path, trai
     # Jeffreys' estimates from two responses: 1/6, 1/2 and 5/6.
     assert (start.step, sum(start.value_histogram)) == (0, 64)
     assert {number for number, count in enumerate(start.value_histogram) if count} <= {3, 10, 16}
+
+
+@pytest.mark.long
+def test_initial_values_come_from_an_earlier_run(beside_whole: Path, train: Callable[..., int]) -> None:
+    train("second", *ONCE, "spo.init=run", "spo.init_run=arithmetic/whole", "spo.init_n_eff=3.5")
+    with open_reader(f"sqlite:///{beside_whole}/verl_spo.db") as reader:
+        run_id = queries.run(reader, "arithmetic/second").run.id
+        unvisited = [row for row in queries.prompts(reader, run_id, limit=1000).rows if row.visits == 0]
     assert [row.n_eff for row in unvisited] == pytest.approx([3.5] * 48)
     assert len({row.value for row in unvisited}) >= 3
 
@@ -206,10 +216,12 @@ def test_a_failed_weight_sync_ends_the_run(run_dir: Path, train: Callable[..., i
 def test_an_interrupted_run_leaves_nothing_behind(run_dir: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     before = segments()
     process = start("interrupted", "trainer.total_training_steps=100", "trainer.save_freq=-1")
-    wait_until(lambda: last_step(run_dir, "arithmetic/interrupted") >= 1 or process.poll() is not None, timeout=300)
+    wait_until(
+        lambda: last_step(run_dir, "arithmetic/interrupted") >= 1 or process.poll() is not None, timeout=LONGEST_S
+    )
     assert started_by(process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=120) == 128 + signal.SIGINT
+    assert process.wait(timeout=LONGEST_S) == 128 + signal.SIGINT
     assert "should not exceed total physical CPU cores" not in (run_dir / "interrupted.log").read_text()
     assert not started_by(process)
     wait_until_nothing_is_left(before)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import small
 from tests.support.killing import marked_processes
-from tests.support.waiting import wait_until
+from tests.support.waiting import LONGEST_S, wait_until
 from verl_spo.launching.processes import remove_left, segments
 from verl_spo.launching.targets import job
 from verl_spo.launching.targets.slurm import Slurm
@@ -80,15 +80,15 @@ def test_a_run_on_two_nodes_is_preempted_and_goes_on_by_itself(place: Path, scri
 
     others = marked_processes()
     process = start(script)
-    wait_until(trains, timeout=400)
+    wait_until(trains, timeout=LONGEST_S)
     process.send_signal(signal.SIGUSR1)
-    assert process.wait(timeout=200) == 128 + signal.SIGUSR1, log_of(script)
+    assert process.wait(timeout=LONGEST_S) == 128 + signal.SIGUSR1, log_of(script)
     assert (place / "calls").read_text().splitlines()[-1] == "scontrol requeue 7"
     assert marked_processes() <= others
 
     # As SLURM does with a job that is in its queue again.
     process = start(script)
-    assert process.wait(timeout=400) == 0, log_of(script)
+    assert process.wait(timeout=LONGEST_S) == 0, log_of(script)
     assert marked_processes() <= others
     assert (script.parent / "job.log").read_text().count("Ray has 2 of 2 nodes") == 2
     with open_reader(postgres_url) as reader:

@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.support import own, packages, small
+from tests.support.waiting import LONGEST_S
 from verl_spo.store import open_reader, queries
 
 pytestmark = pytest.mark.verl
@@ -40,7 +41,7 @@ def run(installed: Path, tmp_path: Path) -> Callable[..., str]:
 
     def run_program(program: str, *arguments: str) -> str:
         command = [installed / program, *arguments]
-        done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=400)
+        done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=LONGEST_S)
         assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
         return done.stdout
 

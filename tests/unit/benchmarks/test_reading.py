@@ -10,7 +10,7 @@ def test_both_ways_to_read_a_pool_are_timed(copies: int, prompts: int) -> None:
     assert min(row["plain_ms"], row["pool_ms"]) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_batch_of_a_real_queue_is_timed() -> None:
     with reading.queue():
         row = reading.measure_batch(trajectories=5, tokens=12, repeats=2)

@@ -18,7 +18,8 @@ from verl_spo.training.parallelism import Parallelism
 pytestmark = pytest.mark.slow
 
 LENGTH = 256
-ENTROPY_CHUNK = 64
+WAYS = ((True, False, None), (True, True, None), (False, True, None), (False, True, 64))
+"""To take log-probs: whether there is an update, whether the entropy is computed, and in chunks of how many tokens."""
 
 
 @pytest.mark.slow
@@ -58,14 +59,20 @@ def hugging_face(folder: Path, model: Architecture, recompute: bool) -> int:
     return sum(sizes)
 
 
+@pytest.fixture(scope="module")
+def measured_logits(tmp_path_factory: pytest.TempPathFactory) -> list[int]:
+    """The most bytes at a time in each of `WAYS`."""
+    file = tmp_path_factory.mktemp("logits") / "measured.json"
+    multiprocessing.spawn(megatron_memory.logits, args=(file, WAYS))
+    measured: list[int] = megatron_memory.read(file)
+    return measured
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("update", "entropy", "chunk"),
-    [(True, False, None), (True, True, None), (False, True, None), (False, True, ENTROPY_CHUNK)],
-)
-def test_logits_take_what_is_estimated(tmp_path: Path, update: bool, entropy: bool, chunk: int | None) -> None:
-    file = tmp_path / "measured.json"
-    multiprocessing.spawn(megatron_memory.logits, args=(file, update, entropy, chunk))
+@pytest.mark.parametrize(("way", "update", "entropy", "chunk"), [(number, *way) for number, way in enumerate(WAYS)])
+def test_logits_take_what_is_estimated(
+    measured_logits: list[int], way: int, update: bool, entropy: bool, chunk: int | None
+) -> None:
     model = QWEN3_8B
     asked = training(megatron(gpus=1), tokens=TOKENS, entropy=update and entropy, entropy_chunk=chunk)
     estimate = (
@@ -73,7 +80,7 @@ def test_logits_take_what_is_estimated(tmp_path: Path, update: bool, entropy: bo
         if update
         else TOKENS * activations.logits_without_gradient(model, asked) + activations.entropy(model, asked)
     )
-    assert megatron_memory.read(file) == pytest.approx(estimate * WORDS / model.vocabulary, rel=0.01)
+    assert measured_logits[way] == pytest.approx(estimate * WORDS / model.vocabulary, rel=0.01)
 
 
 def test_sequence_parallelism_spreads_all_of_a_layer() -> None:
