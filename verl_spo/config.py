@@ -20,7 +20,7 @@ BaselineKind = Literal["value", "optimal"]
 RetentionKind = Literal["kl", "constant", "event", "drift"]
 EventStep = Literal["scaled", "published"]
 NormalizationKind = Literal["trajectory", "token", "none"]
-SamplingKind = Literal["prioritized", "uniform"]
+SamplingKind = Literal["prioritized", "even", "uniform"]
 InitKind = Literal["prior", "rollouts", "file", "run"]
 OutOfRange = Literal["error", "clip"]
 

@@ -18,3 +18,10 @@ def as_floats(values: ArrayLike) -> FloatArray:
 def as_ints(values: ArrayLike) -> IntArray:
     """`values` as int64; an empty list is an empty array that can index."""
     return np.asarray(values, dtype=np.int64)
+
+
+def smallest(values: FloatArray, count: int) -> IntArray:
+    """Where the `count` smallest values are, or all of them if there are fewer, in their order."""
+    count = min(count, values.size)
+    first = np.argpartition(values, count - 1)[:count] if 0 < count < values.size else np.arange(count)
+    return first[np.argsort(values[first])]

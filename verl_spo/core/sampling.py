@@ -3,6 +3,7 @@
 The distribution is that of successive weighted draws. Weights are bounded, so the draw proposes slots uniformly,
 accepts each in proportion to its weight, and discards repeats: it looks at as many prompts as it needs and not at the
 pool. Once it has proposed as many slots as there are prompts, a scan of the pool is cheaper, and draws the rest.
+`even` draws leave nothing to chance: core/credits.py.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from verl_spo.config import SamplingKind
-from verl_spo.core.arrays import BoolArray, FloatArray, IntArray
+from verl_spo.core.arrays import BoolArray, FloatArray, IntArray, smallest
+from verl_spo.core.credits import Credits
 from verl_spo.core.state import require_equal, require_fields
 from verl_spo.core.tracker import ValueTracker
 from verl_spo.errors import SPOError
@@ -21,7 +23,7 @@ _MOST_SPREAD = 0.5
 
 
 class PromptSampler:
-    """Draws slots by `sqrt(v_hat * (1 - v_hat)) / max(N_eff, 1) ** gamma + epsilon`, or uniformly.
+    """Draws slots by `sqrt(v_hat * (1 - v_hat)) / max(N_eff, 1) ** gamma + epsilon`, by chance or evenly, or uniformly.
 
     Attributes:
         proposals: Slots that the latest draw looked at before any scan.
@@ -41,7 +43,8 @@ class PromptSampler:
     ) -> None:
         """Options as in `verl_spo.config.SPOConfig`."""
         self._pool_size = pool_size
-        self._prioritized = kind == "prioritized"
+        self._prioritized = kind != "uniform"
+        self._credits = Credits(pool_size, seed) if kind == "even" else None
         self._epsilon, self._gamma = epsilon, gamma
         self._low, self._high = value_range
         self._filter_min_n_eff = filter_min_n_eff
@@ -98,6 +101,8 @@ class PromptSampler:
         """
         drawn = np.empty(0, dtype=np.int64)
         self.proposals = self.called_back = 0
+        if self._credits is not None:
+            return self._evenly(self._credits, n, tracker, clock, blocked, resting)
         acceptance = 1.0
         while drawn.size < n and self.proposals < self._pool_size:
             wanted = int((n - drawn.size) / acceptance * 1.1) + 16
@@ -133,20 +138,43 @@ class PromptSampler:
 
         Prompts that are to be passed over come after all others.
         """
-        weights, passed_over = self._weigh(tracker, clock, None, resting)
-        if blocked is not None:
-            weights[blocked] = 0.0
-        eligible = np.flatnonzero(weights)
-        if eligible.size < n:
-            raise SPOError(self._too_few(n, int(eligible.size), blocked))
+        weights, passed_over = self._weigh_all(n, tracker, clock, blocked, resting)
         weights[drawn] = 0.0
         rest = np.flatnonzero(weights)
         rings = self._rng.standard_exponential(rest.size) / weights[rest]
         back = passed_over[rest]
-        passing = rest[~back][_earliest(rings[~back], n - drawn.size)]
-        called_back = rest[back][_earliest(rings[back], n - drawn.size - passing.size)]
+        passing = rest[~back][smallest(rings[~back], n - drawn.size)]
+        called_back = rest[back][smallest(rings[back], n - drawn.size - passing.size)]
         self.called_back = called_back.size
         return np.concatenate([passing, called_back])
+
+    def _evenly(
+        self,
+        owed: Credits,
+        n: int,
+        tracker: ValueTracker,
+        clock: float,
+        blocked: BoolArray | None,
+        resting: BoolArray | None,
+    ) -> IntArray:
+        """The `n` prompts that are owed most draws; those that are to be passed over come after all others."""
+        self.scanned = True
+        weights, passed_over = self._weigh_all(n, tracker, clock, blocked, resting)
+        drawn = owed.draw(n, weights, passed_over)
+        self.called_back = int(passed_over[drawn].sum())
+        return drawn
+
+    def _weigh_all(
+        self, n: int, tracker: ValueTracker, clock: float, blocked: BoolArray | None, resting: BoolArray | None
+    ) -> tuple[FloatArray, BoolArray]:
+        """`_weigh` of the whole pool, of which `n` have to be drawn: 0 for those in flight."""
+        weights, passed_over = self._weigh(tracker, clock, None, resting)
+        if blocked is not None:
+            weights[blocked] = 0.0
+        eligible = int(np.count_nonzero(weights))
+        if eligible < n:
+            raise SPOError(self._too_few(n, eligible, blocked))
+        return weights, passed_over
 
     def _too_few(self, n: int, eligible: int, blocked: BoolArray | None) -> str:
         in_flight = 0 if blocked is None else int(blocked.sum())
@@ -165,6 +193,21 @@ class PromptSampler:
             "spo/draw_called_back": float(self.called_back),
         }
 
+    def credits(self) -> dict[str, np.ndarray]:
+        """What `even` draws owe, by name; nothing for other draws."""
+        return {} if self._credits is None else self._credits.state_dict()
+
+    def load_credits(self, state: Mapping[str, Any]) -> None:
+        """Owe again what `credits` said.
+
+        Raises:
+            CheckpointError: Draws of the one kind were even, and those of the other are not; or another pool size.
+        """
+        if self._credits is None:
+            require_fields("draws that are not even", state, ())
+        else:
+            self._credits.load_state_dict(state)
+
     def state_dict(self) -> dict[str, Any]:
         """The state of the random numbers, ready for JSON."""
         return {"pool_size": self._pool_size, "rng": self._rng.bit_generator.state}
@@ -181,14 +224,6 @@ class PromptSampler:
         require_fields("prompt sampler's generator", state["rng"], current["rng"])
         require_equal("prompt sampler", "generator", state["rng"]["bit_generator"], current["rng"]["bit_generator"])
         self._rng.bit_generator.state = state["rng"]
-
-
-def _earliest(rings: FloatArray, count: int) -> IntArray:
-    """Where the `count` earliest rings are, or all of them if there are fewer, in their order."""
-    if not 0 < count < rings.size:
-        return np.argsort(rings)[:count]
-    first = np.argpartition(rings, count - 1)[:count]
-    return first[np.argsort(rings[first])]
 
 
 def _first_appearances(slots: IntArray) -> IntArray:

@@ -290,6 +290,7 @@ class SPO:
             **{f"normalizer.{name}": array for name, array in self.normalizer.state_dict().items()},
             **{f"failures.{name}": array for name, array in self.failures.state_dict().items()},
             **{f"previous.{name}": array for name, array in self.previous.state_dict().items()},
+            **{f"credits.{name}": array for name, array in self.sampler.credits().items()},
             "sampler": self.sampler.state_dict(),
             "in_flight": {uid: list(kept) for uid, kept in self._in_flight.items()},
             "dispatched": self._dispatched,
@@ -310,6 +311,7 @@ class SPO:
         self.normalizer.load_state_dict(_part(state, "normalizer."))
         self.failures.load_state_dict(_part(state, "failures."))
         self.previous.load_state_dict(_part(state, "previous."))
+        self.sampler.load_credits(_part(state, "credits."))
         self.sampler.load_state_dict(state["sampler"])
         self.histogram = ValueHistogram(self.tracker.value())
         self._in_flight = {uid: (int(slot), float(baseline)) for uid, (slot, baseline) in state["in_flight"].items()}

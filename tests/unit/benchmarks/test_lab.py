@@ -3,14 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from benchmarks.learning.lab import variance
 from benchmarks.learning.lab.loop import Setting, breadth, run
 from benchmarks.learning.lab.methods import Variant, make_method
-from benchmarks.learning.lab.methods.epochs import Epochs, Even
+from benchmarks.learning.lab.methods.epochs import Epochs
 from benchmarks.learning.lab.methods.groups import GRPO
 from benchmarks.learning.lab.policy import Samples, Tokens, append, pad_left
 from benchmarks.learning.lab.pools import without_carries
@@ -90,21 +87,6 @@ def test_epochs_deal_every_prompt_once_a_pass():
     epochs = Epochs(10, seed=0)
     dealt = np.concatenate([epochs.take(n) for n in (3, 4, 8, 5)])
     assert sorted(dealt[:10]) == sorted(dealt[10:]) == list(range(10))
-
-
-def test_even_draws_with_equal_weights_are_epochs():
-    even = Even(10, seed=0)
-    dealt = np.concatenate([even.take(5, np.ones(10)) for _ in range(6)])
-    for epoch in dealt.reshape(3, 10):
-        assert sorted(epoch) == list(range(10))
-
-
-@given(hnp.arrays(np.float64, 40, elements=st.floats(0.05, 0.55)), st.integers(1, 3))
-def test_even_draws_give_each_prompt_its_share_to_within_two(weights, n):
-    even, steps = Even(40, seed=0), 60
-    counts = np.bincount(np.concatenate([even.take(n, weights) for _ in range(steps)]), minlength=40)
-    due = steps * n * weights / weights.sum()
-    assert np.abs(counts - due).max() < 2
 
 
 def test_groups_compare_responses_to_one_prompt(task):

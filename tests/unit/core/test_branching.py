@@ -6,7 +6,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from verl_spo.config import BaselineKind, RetentionKind, SPOConfig
+from verl_spo.config import BaselineKind, RetentionKind, SamplingKind, SPOConfig
 from verl_spo.core.previous_responses import Response
 from verl_spo.core.spo import SPO
 from verl_spo.errors import CheckpointError
@@ -49,6 +49,15 @@ def test_values_and_evidence_go_on_under_every_retention(before: RetentionKind, 
     )
     branch.publish(0.02)
     assert np.isfinite(train(branch, steps=3).tracker.value()).all()
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(get_args(SamplingKind), repeat=2)))
+def test_draws_of_another_kind_begin_anew(before: SamplingKind, after: SamplingKind) -> None:
+    parent, branch = train(make(sampling=before), steps=3), make(sampling=after)
+    branch.branch_from(parent.state_dict())
+    kept = parent if before == after else make(sampling=after)
+    np.testing.assert_equal(branch.sampler.credits(), kept.sampler.credits())
+    assert np.unique(branch.dispatch(BATCH).slots).size == BATCH
 
 
 @pytest.mark.parametrize("retention", KINDS)

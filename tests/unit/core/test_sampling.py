@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -7,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from verl_spo.config import SamplingKind
 from verl_spo.core.sampling import PromptSampler
 from verl_spo.core.tracker import ValueTracker
 from verl_spo.errors import CheckpointError, SPOError
+
+KINDS = get_args(SamplingKind)
 
 
 class CountingTracker(ValueTracker):
@@ -141,7 +145,7 @@ def test_weights_never_exceed_the_bound_that_proposals_are_accepted_by(prompts, 
     assert (weights >= epsilon).all()
 
 
-@given(st.integers(0, 60), st.integers(0, 2**32), st.sampled_from(["prioritized", "uniform"]))
+@given(st.integers(0, 60), st.integers(0, 2**32), st.sampled_from(KINDS))
 def test_a_draw_has_no_repeats_and_nothing_blocked(n, seed, kind):
     blocked = np.arange(80) % 4 == 0
     drawn = PromptSampler(80, kind=kind, seed=seed).draw(n, spread(80, seed), 0.0, blocked)
@@ -179,18 +183,21 @@ def test_no_draw_costs_more_than_looking_at_every_prompt_twice():
     assert sampler.metrics() == {"spo/draw_proposals": 1000, "spo/draw_scanned": 1, "spo/draw_called_back": 0}
 
 
-def test_the_same_seed_draws_the_same_prompts():
-    tracker = spread(100)
-    first, second, other = (PromptSampler(100, seed=seed).draw(20, tracker, 0.0).tolist() for seed in (1, 1, 2))
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_draws_the_same_prompts(kind):
+    tracker, samplers = spread(100), [PromptSampler(100, kind=kind, seed=seed) for seed in (1, 1, 2)]
+    first, second, other = (sampler.draw(20, tracker, 0.0).tolist() for sampler in samplers)
     assert first == second != other
 
 
-def test_a_state_through_json_continues_bit_for_bit():
-    tracker, sampler = spread(500), PromptSampler(500, seed=3)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_through_json_continues_bit_for_bit(kind):
+    tracker, sampler = spread(500), PromptSampler(500, kind=kind, seed=3)
     for n in (7, 400, 33):
         sampler.draw(n, tracker, 0.0)
     state = json.loads(json.dumps(sampler.state_dict()))
-    restored = PromptSampler(500, seed=99)
+    restored = PromptSampler(500, kind=kind, seed=99)
+    restored.load_credits(sampler.credits())
     restored.load_state_dict(state)
     for n in (5, 100, 450, 500, 1):
         np.testing.assert_array_equal(sampler.draw(n, tracker, 0.0), restored.draw(n, tracker, 0.0))
@@ -212,9 +219,10 @@ def test_a_state_of_another_sampler_is_refused(change, message):
         sampler.load_state_dict(sampler.state_dict() | change)
 
 
-def test_too_few_prompts_says_how_many_and_why():
+@pytest.mark.parametrize("kind", ["prioritized", "even"])
+def test_too_few_prompts_says_how_many_and_why(kind):
     tracker = ValueTracker.from_value(6, [0.0, 0.0, 0.1, 0.5, 1.0, 0.5], 8.0)
-    sampler = PromptSampler(6, epsilon=0.0)
+    sampler = PromptSampler(6, kind=kind, epsilon=0.0)
     blocked = np.array([False, False, False, True, False, False])
     assert sorted(sampler.draw(2, tracker, 0.0, blocked).tolist()) == [2, 5]
     with pytest.raises(SPOError) as error:
@@ -223,10 +231,11 @@ def test_too_few_prompts_says_how_many_and_why():
         assert part in str(error.value)
 
 
-def test_prompts_that_are_passed_over_come_back_after_all_others():
+@pytest.mark.parametrize("kind", ["prioritized", "even"])
+def test_prompts_that_are_passed_over_come_back_after_all_others(kind):
     values = [0.5, 1.0, 0.3, 1.0, 0.0, 0.6]
     tracker = ValueTracker.from_value(6, values, 8.0)
-    sampler = PromptSampler(6, epsilon=0.01, value_range=(0.1, 0.9))
+    sampler = PromptSampler(6, kind=kind, epsilon=0.01, value_range=(0.1, 0.9))
     blocked = np.array([False, False, False, False, True, False])
     for _ in range(50):
         drawn = sampler.draw(4, tracker, 0.0, blocked).tolist()
@@ -253,6 +262,20 @@ def test_prompts_come_back_by_their_weights():
     expected = successive(PromptSampler(4).weights(tracker, 0.0) * [1, 1, 1, 0], 2)
     seen = Counter(tuple(sampler.draw(3, tracker, 0.0).tolist()[1:]) for _ in range(20_000))
     assert agrees(seen, expected)
+
+
+def test_even_draws_are_as_many_as_the_weights_say():
+    tracker, sampler = spread(80), PromptSampler(80, kind="even")
+    counts = Counter(slot for _ in range(300) for slot in sampler.draw(8, tracker, 0.0).tolist())
+    weights = sampler.weights(tracker, 0.0)
+    np.testing.assert_allclose([counts[slot] for slot in range(80)], 300 * 8 * weights / weights.sum(), atol=2)
+    assert sampler.metrics() == {"spo/draw_proposals": 0, "spo/draw_scanned": 1, "spo/draw_called_back": 0}
+
+
+@pytest.mark.parametrize(("taken", "loading"), [("even", "prioritized"), ("uniform", "even")])
+def test_what_is_owed_is_no_state_of_other_draws(taken, loading):
+    with pytest.raises(CheckpointError, match="owed"):
+        PromptSampler(8, kind=loading).load_credits(PromptSampler(8, kind=taken).credits())
 
 
 @pytest.mark.parametrize("size", [0, 1])

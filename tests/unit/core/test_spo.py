@@ -271,7 +271,7 @@ def test_the_parts_of_a_step_share_one_centre_and_one_scale() -> None:
     assert slope > 1
 
 
-REMEMBERING: tuple[dict[str, Any], ...] = ({"baseline": "optimal"}, {"in_parts": True})
+REMEMBERING: tuple[dict[str, Any], ...] = ({"baseline": "optimal"}, {"in_parts": True}, {"sampling": "even"})
 
 
 @pytest.mark.parametrize("options", [*({"retention": kind} for kind in get_args(RetentionKind)), *REMEMBERING])

@@ -1,7 +1,7 @@
 """From a line of the tables to its method."""
 
 from benchmarks.learning.lab.methods import groups, single
-from benchmarks.learning.lab.methods.epochs import Epochs, Even
+from benchmarks.learning.lab.methods.epochs import Epochs
 from benchmarks.learning.lab.methods.method import Method
 from benchmarks.learning.lab.methods.spo import SPOMethod
 from benchmarks.learning.lab.methods.variant import Variant
@@ -30,12 +30,11 @@ def make_method(
             "event_step": "published" if published else "scaled",
             "normalization": variant.normalization or "trajectory",
             "baseline": variant.baseline,
-            "sampling": "uniform" if "uniform" in variant.method else "prioritized",
+            "sampling": variant.sampling,
             "seed": seed,
         }
     )
-    dealers: dict[str, type[Epochs | Even]] = {"epochs": Epochs, "even draws": Even}
-    dealer = next((made(pool_size, seed) for name, made in dealers.items() if name in variant.method), None)
+    epochs = Epochs(pool_size, seed) if "epochs" in variant.method else None
     whole, alone = "whole batch" in variant.method, "part alone" in variant.method
     spo = SPO(options, pool_size=pool_size, batch_size=batch_size, in_parts=in_parts and not whole and not alone)
-    return SPOMethod(spo, policy, "no baseline" not in variant.method, dealer, whole)
+    return SPOMethod(spo, policy, "no baseline" not in variant.method, epochs, whole)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.learning.lab.methods.epochs import Epochs, Even
+from benchmarks.learning.lab.methods.epochs import Epochs
 from benchmarks.learning.lab.methods.method import Advantages, Method
 from benchmarks.learning.lab.methods.single import squared_norms
 from benchmarks.learning.lab.policy import Policy, Samples, Tokens
@@ -19,7 +19,7 @@ from verl_spo.core.spo import Completion, Dispatch
 class SPOMethod(Method):
     """SPO as `options` ask, less what a variant takes away.
 
-    Without `use_baseline` the tracker only chooses prompts; with `dealer` it does not draw them. A batch in parts is
+    Without `use_baseline` the tracker only chooses prompts; with `epochs` it does not draw them. A batch in parts is
     normalized as SPO does it, unless it is taken as a `whole`, or the parts `alone`.
     """
 
@@ -28,27 +28,20 @@ class SPOMethod(Method):
         spo: SPO,
         policy: Policy,
         use_baseline: bool = True,
-        dealer: Epochs | Even | None = None,
+        epochs: Epochs | None = None,
         whole: bool = False,
     ) -> None:
         self._spo, self._policy = spo, policy
-        self._use_baseline, self._dealer, self._whole = use_baseline, dealer, whole
+        self._use_baseline, self._epochs, self._whole = use_baseline, epochs, whole
         self._previous = _Previous(spo.tracker.size)
         # Of batches that were drawn and not trained on, the oldest first.
         self._dispatched: deque[Dispatch] = deque()
         self._seen: dict[str, list[float]] = {"rho": [], "kl": [], "drift": [], "explained_variance": []}
 
     def draw(self, n: int) -> IntArray:
-        slots = self._dealt(n)
-        dispatch = self._spo.dispatch(n) if slots is None else self._spo.dispatch(slots=slots)
+        dispatch = self._spo.dispatch(n) if self._epochs is None else self._spo.dispatch(slots=self._epochs.take(n))
         self._dispatched.append(dispatch)
         return dispatch.slots
-
-    def _dealt(self, n: int) -> IntArray | None:
-        """The next prompts; None if SPO draws them itself."""
-        if isinstance(self._dealer, Even):
-            return self._dealer.take(n, self._spo.sampler.weights(self._spo.tracker, self._spo.retention.clock))
-        return None if self._dealer is None else self._dealer.take(n)
 
     def advantages(
         self, step: int, slots: IntArray, samples: Samples, rewards: FloatArray, parts: Sequence[IntArray]

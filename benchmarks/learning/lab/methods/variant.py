@@ -28,3 +28,8 @@ class Variant:
     def baseline(self) -> str:
         """SPO's option."""
         return "optimal" if "optimal baseline" in self.method else "value"
+
+    @property
+    def sampling(self) -> str:
+        """SPO's option."""
+        return "even" if "even draws" in self.method else "uniform" if "uniform" in self.method else "prioritized"
