@@ -29,7 +29,7 @@ class Benchmark:
 
 
 class Labelled(Dataset[dict[str, Any]]):
-    """A validation set whose rows say which problem they are of, and the how manieth row of it; seeds follow from that.
+    """A validation set whose rows say which problem they ask, and which of its repetitions; seeds follow from that.
 
     Attributes:
         benchmarks: By name, in the order of their first rows.
@@ -57,7 +57,7 @@ class Labelled(Dataset[dict[str, Any]]):
         return {**self._rows[row], FIELD: self._labels[row]}
 
     def place_of(self, label: str) -> tuple[str, int, int]:
-        """The benchmark of a row's label, the problem's place in it, and the how manieth row of the problem it is."""
+        """Of a row's label: the benchmark, the problem's place in it, and the number of the repetition, from 0."""
         digest, _, repetition = label.partition("/")
         benchmark, place = self._places[digest]
         return benchmark, place, int(repetition)
@@ -81,7 +81,7 @@ class Labelled(Dataset[dict[str, Any]]):
 
 
 def label(digest: str, repetition: int) -> str:
-    """What a row of a problem, whose digest is in hex, says: that, and the how manieth of the problem's rows it is."""
+    """What a row says: its problem, by the digest in hex, and the number of the repetition, from 0."""
     return f"{digest}/{repetition}"
 
 

@@ -42,7 +42,7 @@ def test_each_source_is_a_benchmark_of_its_distinct_problems() -> None:
     assert len({problem.digest for each in (aime, brumo) for problem in each.problems}) == 4
 
 
-def test_a_row_says_which_problem_it_is_of_and_the_how_manieth() -> None:
+def test_a_row_says_which_problem_it_asks_and_which_repetition_it_is() -> None:
     labelled = Labelled(ROWS, DATA)
     labels = [labelled[number][FIELD] for number in range(len(ROWS))]
     assert [labelled.place_of(each) for each in labels] == [
