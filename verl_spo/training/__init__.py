@@ -1,1 +1,1 @@
-"""SPO inside verl: the only package that imports verl. Nothing is imported here: workers load the plug-in too."""
+"""SPO inside verl: its trainers and all that they need. Nothing is imported here: workers load the plug-in too."""
