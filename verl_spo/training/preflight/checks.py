@@ -18,13 +18,13 @@ from verl_spo.training.preflight import (
     lengths,
     model,
     options,
-    own_checks,
     parallel,
     rescoring,
     rewards,
     start,
     tools,
     transformer,
+    verl_checks,
     vllm_arguments,
     weights,
 )
@@ -99,8 +99,8 @@ def of_evaluation(config: DictConfig, spo: SPOConfig) -> list[Check]:
 def thorough(config: DictConfig) -> list[Check]:
     """Checks that import verl's trainer, Megatron and vLLM, or look at what may change until the start."""
     return [
-        Check("verl's own checks", partial(own_checks.check, config)),
-        Check("verl's dataclasses", partial(own_checks.check_groups, config)),
+        Check("verl's own checks", partial(verl_checks.check, config)),
+        Check("verl's dataclasses", partial(verl_checks.check_groups, config)),
         Check("Megatron's options", partial(transformer.check, config)),
         Check("vLLM's arguments", partial(vllm_arguments.check, config)),
         Check("room for checkpoints", partial(_model, config, disk.check)),

@@ -7,7 +7,7 @@ import pytest
 from tests.support.configured import configure
 from verl_spo.errors import ConfigError
 from verl_spo.launching import recipes
-from verl_spo.training.preflight import own_checks
+from verl_spo.training.preflight import verl_checks
 
 RECIPE = "qwen3_8b/spo_megatron"
 ACTOR = "actor_rollout_ref.actor"
@@ -17,8 +17,8 @@ ACTOR = "actor_rollout_ref.actor"
 @pytest.mark.parametrize("recipe", recipes.names())
 def test_verl_takes_every_recipe(demo_dir: Path, recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     config = configure(demo_dir, recipe=recipe)
-    own_checks.check(config)
-    own_checks.check_groups(config)
+    verl_checks.check(config)
+    verl_checks.check_groups(config)
     assert not capsys.readouterr().out
 
 
@@ -36,7 +36,7 @@ def test_verl_takes_every_recipe(demo_dir: Path, recipe: str, capsys: pytest.Cap
 )
 def test_what_verl_refuses_or_does_not_know(demo_dir: Path, override: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        own_checks.check(configure(demo_dir, override, recipe=RECIPE))
+        verl_checks.check(configure(demo_dir, override, recipe=RECIPE))
     assert expected in str(caught.value)
 
 
@@ -49,11 +49,11 @@ def test_what_verl_refuses_or_does_not_know(demo_dir: Path, override: str, expec
 )
 def test_a_group_that_makes_no_dataclass_is_refused(demo_dir: Path, override: str, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        own_checks.check_groups(configure(demo_dir, override, recipe=RECIPE))
+        verl_checks.check_groups(configure(demo_dir, override, recipe=RECIPE))
     assert expected in str(caught.value)
 
 
 def test_a_module_of_the_users_may_bring_names(demo_dir: Path) -> None:
     config = configure(demo_dir, f"{ACTOR}.policy_loss.loss_mode=mine", recipe=RECIPE)
     config.actor_rollout_ref.model.external_lib = "mine"
-    own_checks.check(config)
+    verl_checks.check(config)
