@@ -72,7 +72,7 @@ class SPOConfig:
         previous_tokens: Tokens of previous responses that `kl` keeps in memory to re-score; the stalest make room.
             At least 1.
         normalization: Of the advantages over a batch: `trajectory` ([SPO]), `token` ([SPO++] section 2.3) or `none`.
-        sampling: `prioritized` ([SPO] section 4) or `uniform`, over the whole pool.
+        sampling: `prioritized` ([SPO] section 4), `even` (as often, by turns) or `uniform`, over the whole pool.
         epsilon: Floor of a prompt's weight: exploration. At least 0.
         gamma: Exponent of N_eff in a prompt's weight, in [0, 1].
         value_range: Prompts whose v_hat lies outside are passed over while there are enough others. Within [0, 1].

@@ -26,19 +26,21 @@ class Credits:
         Args:
             n: At most as many as have a weight.
             weights: At least 0, (P,); whoever has none is not drawn and owed nothing more.
-            passed_over: Prompts that are drawn only when all others are, and then by what they are owed, (P,).
+            passed_over: Prompts that share only what places the others leave, (P,).
         """
-        due = np.where(passed_over, 0.0, weights)
-        if due.any():
-            # Nobody comes twice in a draw, whatever the weight.
-            self._owed += np.minimum(n * due / due.sum(), 1.0)
-        first = self._most_owed(np.flatnonzero(due), n)
-        drawn = np.concatenate([first, self._most_owed(np.flatnonzero((weights > 0) & passed_over), n - first.size)])
+        has_weight = weights > 0
+        first = self._draw_of(np.flatnonzero(has_weight & ~passed_over), n, weights)
+        return np.concatenate([first, self._draw_of(np.flatnonzero(has_weight & passed_over), n - first.size, weights)])
+
+    def _draw_of(self, slots: IntArray, count: int, weights: FloatArray) -> IntArray:
+        """Draw `count` of these slots, or all of them if they are fewer."""
+        count = min(count, slots.size)
+        if count == 0:
+            return slots[:0]
+        self._owed[slots] += shares(weights[slots], count)
+        drawn = slots[smallest(-self._owed[slots], count)]
         self._owed[drawn] -= 1.0
         return drawn
-
-    def _most_owed(self, slots: IntArray, count: int) -> IntArray:
-        return slots[smallest(-self._owed[slots], count)]
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """What is owed now."""
@@ -53,3 +55,20 @@ class Credits:
         require_fields("credits", state, ("owed",))
         require_equal("credits", "shape", state["owed"].shape, self._owed.shape)
         self._owed = np.array(state["owed"], dtype=np.float64)
+
+
+def shares(weights: FloatArray, count: int) -> FloatArray:
+    """How many of `count` draws are each prompt's due, (n,): in proportion to its weight, but at most one.
+
+    Args:
+        weights: Above 0, (n,).
+        count: Draws, at most n.
+    """
+    shares = count * weights / weights.sum()
+    # But for rounding.
+    while (shares > 1.0 + 1e-9).any():
+        # What is too much for one is the others'.
+        whole = shares >= 1.0
+        left = np.where(whole, 0.0, weights)
+        shares = np.where(whole, 1.0, (count - whole.sum()) * left / max(left.sum(), np.finfo(float).tiny))
+    return shares

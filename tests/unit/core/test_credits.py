@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_spo.core.credits import Credits
+from verl_spo.core.credits import Credits, shares
 from verl_spo.errors import CheckpointError
 
 NOBODY = np.zeros(60, dtype=bool)
@@ -48,6 +48,29 @@ def test_who_is_passed_over_comes_after_all_others_by_turns():
     credits, passed_over = Credits(60, 0), np.arange(60) >= 6
     backs = np.concatenate([credits.draw(8, np.ones(60), passed_over)[6:] for _ in range(27)])
     assert sorted(backs) == list(range(6, 60))
+
+
+def test_who_was_passed_over_or_weighed_most_is_one_of_all_again():
+    credits, draws = Credits(60, 0), [0] * 60
+    heavy = np.where(np.arange(60) == 7, 50.0, 1.0)
+    for _ in range(200):
+        credits.draw(15, heavy, np.arange(60) >= 12)
+    for _ in range(40):
+        for slot in credits.draw(15, np.ones(60), NOBODY):
+            draws[slot] += 1
+    assert min(draws) >= 8
+    assert max(draws) <= 12
+
+
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=40), st.data())
+def test_shares_add_up_to_all_draws_and_nobody_has_more_than_one(weights, data):
+    count = data.draw(st.integers(1, len(weights)))
+    found = shares(np.array(weights), count)
+    assert found.sum() == pytest.approx(count)
+    assert (found >= 0).all()
+    assert (found <= 1 + 1e-9).all()
+    order = np.argsort(weights)
+    assert (np.diff(found[order]) >= -1e-9).all()
 
 
 def test_a_state_continues_bit_for_bit_and_one_of_another_pool_is_refused():
