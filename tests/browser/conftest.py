@@ -64,16 +64,15 @@ def settled(page: Page) -> None:
 
 @pytest.fixture
 def page(chromium: Browser, dashboard: Server) -> Iterator[Page]:
-    """A tab that is shown nothing yet. It must ask nobody but the dashboard, open no dialog, and hit no error."""
+    """An empty tab. All tabs of its context ask nobody but the dashboard, open no dialog, and hit no error."""
     context = chromium.new_context(base_url=dashboard.address, viewport={"width": 1440, "height": 1250})
     context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
     strangers: list[str] = []
     alarms: list[str] = []
-    page.on("request", lambda request: None if _is_own(request.url, dashboard) else strangers.append(request.url))
-    page.on("dialog", lambda dialog: (alarms.append(dialog.message), dialog.dismiss()))
-    page.on("pageerror", lambda error: alarms.append(str(error)))
-    yield page
+    context.on("request", lambda request: None if _is_own(request.url, dashboard) else strangers.append(request.url))
+    context.on("dialog", lambda dialog: (alarms.append(dialog.message), dialog.dismiss()))
+    context.on("weberror", lambda error: alarms.append(str(error.error)))
+    yield context.new_page()
     context.close()
     assert strangers == []
     assert alarms == []

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from verl_spo import __version__
 from verl_spo.cli.app import App
 from verl_spo.cli.lazily import Command, group
 
@@ -71,8 +72,6 @@ app = App(cls=group(COMMANDS), no_args_is_help=True)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from verl_spo import __version__
-
         typer.echo(f"verl-spo {__version__}")
         raise typer.Exit
 

@@ -1,8 +1,8 @@
 """Make a model without its weights, in a process of its own, and count.
 
 The process has a fake process group of as many ranks as the recipe, and everything in it lies on torch's meta device:
-an 8 B model takes a second and no memory. What that does to torch and to megatron-core's global state stays there. It
-answers until this process ends, since what it imports takes it longer than any model.
+an 8 B model takes a second and no memory. What that does to torch and to megatron-core's global state stays there. The
+process lives as long as the one that asks it: what it imports takes longer than any model.
 """
 
 import json
@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -28,6 +27,9 @@ _ENVIRONMENT = {
     "VERL_USE_EXTERNAL_PLUGINS": "none",
     "HF_HUB_OFFLINE": "1",
 }
+
+_IDLE: list[tuple[subprocess.Popen[str], IO[str]]] = []
+"""The process that waits for a question, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -87,21 +89,24 @@ def build(folder: Path, training: Training, sequences: Sequence[int]) -> Built:
 
 
 def _ask(asked: dict[str, Any]) -> dict[str, Any]:
-    child, said = _child()
+    # One whose answer nobody waited for is not asked again.
+    child, said = _IDLE.pop() if _IDLE else _start()
     with suppress(BrokenPipeError):
         print(json.dumps(asked), file=child.stdin, flush=True)
     line = child.stdout.readline()  # type: ignore[union-attr]
     if not line:
-        _child.cache_clear()
+        status = child.wait()
         said.seek(0)
-        raise ConfigError(f"the model cannot be built: the process that tried ended with\n{said.read()[-2000:]}")
+        raise ConfigError(
+            f"the model cannot be built: the process that tried ended with status {status}\n{said.read()[-2000:]}"
+        )
+    _IDLE.append((child, said))
     answer: dict[str, Any] = json.loads(line)
     return answer
 
 
-@cache
-def _child() -> tuple[subprocess.Popen[str], IO[str]]:
-    """The process, which ends when nobody is left to ask it, and the file of what its libraries say."""
+def _start() -> tuple[subprocess.Popen[str], IO[str]]:
+    """A process, which ends when nobody is left to ask it, and the file of what its libraries say."""
     said = TemporaryFile("w+")  # noqa: SIM115 - as long as the process
     child = subprocess.Popen(
         [sys.executable, "-m", _CHILD],

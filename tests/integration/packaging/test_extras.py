@@ -65,15 +65,15 @@ def assert_works_alone(programs: Path) -> None:
     assert (packages.packages_of(programs.parent) / "verl_spo" / "py.typed").exists()
 
 
+def test_the_dashboard_answers(wheel: Path, alone: Path, tmp_path: Path) -> None:
+    with packages.dashboard(install(wheel, alone.parent, extra="dashboard"), tmp_path) as page:
+        assert b"<html" in page
+
+
 def test_postgres_is_one_extra(wheel: Path, alone: Path, empty_postgres_url: str) -> None:
     programs = install(wheel, alone.parent, extra="postgres")
     run(programs, "verl-spo", "db", "upgrade", "--db", empty_postgres_url)
     assert run(programs, "verl-spo", "runs", "list", "--db", empty_postgres_url)
-
-
-def test_the_dashboard_answers(wheel: Path, alone: Path, tmp_path: Path) -> None:
-    with packages.dashboard(install(wheel, alone.parent, extra="dashboard"), tmp_path) as page:
-        assert b"<html" in page
 
 
 def test_the_sdist_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:

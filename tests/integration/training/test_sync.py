@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import agreement, small
 from tests.support.killing import kill_when, last_step, saved_step, started_by, wait_until_nothing_is_left
-from tests.support.waiting import LONGEST_S, wait_until
+from tests.support.waiting import LONGEST_S, STOP_S, wait_until
 from verl_spo.errors import StoreError
 from verl_spo.launching.processes import segments
 from verl_spo.store import open_reader, queries
@@ -65,7 +65,7 @@ def stop_in_its_first_step(process: subprocess.Popen[str], run_dir: Path) -> Non
 
     wait_until(in_first_step, timeout=LONGEST_S, every=0.05)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=LONGEST_S) == 128 + signal.SIGTERM, (run_dir / "cut.log").read_text()[-4000:]
+    assert process.wait(timeout=STOP_S) == 128 + signal.SIGTERM, (run_dir / "cut.log").read_text()[-4000:]
     assert not started_by(process)
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
         assert queries.run(reader, "arithmetic/cut").run.status == Status.STOPPED
@@ -221,7 +221,7 @@ def test_an_interrupted_run_leaves_nothing_behind(run_dir: Path, start: Callable
     )
     assert started_by(process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=LONGEST_S) == 128 + signal.SIGINT
+    assert process.wait(timeout=STOP_S) == 128 + signal.SIGINT
     assert "should not exceed total physical CPU cores" not in (run_dir / "interrupted.log").read_text()
     assert not started_by(process)
     wait_until_nothing_is_left(before)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import small
 from tests.support.killing import marked_processes
-from tests.support.waiting import LONGEST_S, wait_until
+from tests.support.waiting import LONGEST_S, STOP_S, wait_until
 from verl_spo.launching.processes import remove_left, segments
 from verl_spo.launching.targets import job
 from verl_spo.launching.targets.slurm import Slurm
@@ -82,7 +82,7 @@ def test_a_run_on_two_nodes_is_preempted_and_goes_on_by_itself(place: Path, scri
     process = start(script)
     wait_until(trains, timeout=LONGEST_S)
     process.send_signal(signal.SIGUSR1)
-    assert process.wait(timeout=LONGEST_S) == 128 + signal.SIGUSR1, log_of(script)
+    assert process.wait(timeout=STOP_S) == 128 + signal.SIGUSR1, log_of(script)
     assert (place / "calls").read_text().splitlines()[-1] == "scontrol requeue 7"
     assert marked_processes() <= others
 

@@ -1,6 +1,7 @@
 """Models without weights: as many parameters as the real ones, however they are spread."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from torch import multiprocessing
@@ -67,11 +68,22 @@ def test_an_unknown_override_of_the_transformer_is_refused() -> None:
 
 
 def test_a_process_that_ended_is_told_and_replaced() -> None:
-    child, said = building._child()
+    parameters(megatron())
+    ((child, said),) = building._IDLE
     print("no memory left", file=said, flush=True)
     child.kill()
-    with pytest.raises(ConfigError, match="no memory left"):
+    with pytest.raises(ConfigError, match=r"(?s)ended with status -9\n.*no memory left"):
         parameters(megatron())
+    assert parameters(megatron()) == [QWEN3_8B.parameters]
+
+
+def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters(megatron())
+    ((child, _),) = building._IDLE
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(child.stdout, "readline", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            parameters(megatron(tensor=2))
     assert parameters(megatron()) == [QWEN3_8B.parameters]
 
 
