@@ -57,6 +57,7 @@ _CHOICES = (
     Variant("spo, epochs", "kl", "trajectory"),
     Variant("spo, even draws", "kl", "trajectory"),
     Variant("spo, optimal baseline", "drift", "trajectory"),
+    Variant("spo, optimal baseline, even draws", "drift", "trajectory"),
 )
 
 # What choosing prompts is worth, and in which way.
@@ -66,6 +67,9 @@ _SAMPLING = (
     Variant("spo, uniform sampling", "kl", "trajectory"),
     Variant("spo, epochs", "kl", "trajectory"),
     Variant("spo, even draws", "kl", "trajectory"),
+    Variant("spo, optimal baseline", "drift", "trajectory"),
+    Variant("spo, optimal baseline, even draws", "drift", "trajectory"),
+    Variant("reinforce, optimal baseline"),
 )
 
 # How a tracker follows what it did not see: other right answers, and a policy that went on.
