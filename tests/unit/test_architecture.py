@@ -85,7 +85,7 @@ INSIDE = {
         "evaluation": {"benchmarks", "launcher", "samples", "seeding", "verl_options"},
         "provenance": set(),
         "plugin_check": set(),
-        "weight_sync": set(),
+        "deadline": set(),
         "checkpoint": set(),
         "prompts": set(),
         "trajectories": set(),

@@ -37,6 +37,7 @@ from verl_spo.training import (
     verl_options,
 )
 from verl_spo.training.benchmarks import Labelled, relabel
+from verl_spo.training.deadline import within
 from verl_spo.training.initial.earlier import earlier_estimates
 from verl_spo.training.initial.rollouts import InitialRollouts
 from verl_spo.training.initial.sources import initial_tracker, prior_tracker
@@ -51,7 +52,6 @@ from verl_spo.training.samples import AnswerReader
 from verl_spo.training.sessions import SessionReader
 from verl_spo.training.trajectories import outcomes_of, real_rows, uid_of
 from verl_spo.training.validation import Validation
-from verl_spo.training.weight_sync import within
 
 _log = logging.getLogger(__name__)
 

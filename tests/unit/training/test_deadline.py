@@ -4,7 +4,7 @@ from threading import Event
 
 import pytest
 
-from verl_spo.training.weight_sync import DeadlineError, within
+from verl_spo.training.deadline import DeadlineError, within
 
 
 def test_the_result_comes_back() -> None:
