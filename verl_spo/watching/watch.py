@@ -9,7 +9,7 @@ from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
 from verl_spo.store.runs.status import Status
 from verl_spo.watching.alert import Alert, AlertName
-from verl_spo.watching.evaluating import alerts
+from verl_spo.watching.look import alerts
 from verl_spo.watching.options import AlertRules
 
 _GOES_ON = (Status.STARTING, Status.RUNNING, Status.LOST, Status.IMPORTING)

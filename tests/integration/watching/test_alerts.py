@@ -14,7 +14,7 @@ from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.database.connections import open_engine
 from verl_spo.store.runs.status import Status
 from verl_spo.watching import AlertName, AlertRules, alerts
-from verl_spo.watching.evaluating import RECENT_STEPS, SKETCH_WINDOWS, _sketched_steps
+from verl_spo.watching.look import RECENT_STEPS, SKETCH_WINDOWS, _sketched_steps
 
 RULES = AlertRules()
 

@@ -1,4 +1,4 @@
-"""A run's alerts, from bounded parts of what it has stored: its first steps, its last, a sketch of those between."""
+"""A look at a run: its alerts, from bounded parts of what it stored: first steps, last, a sketch of those between."""
 
 from collections.abc import Sequence
 
