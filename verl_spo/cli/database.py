@@ -1,9 +1,8 @@
-"""What the commands on the database share: the `--db` option, JSON, tables."""
+"""What the commands on the database share: options, the name of a run, JSON, tables."""
 
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,19 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from verl_spo.cli.terminal import plain, printable, say
-from verl_spo.store import Reader, open_reader
 
 DEFAULT_DB = "sqlite:///verl_spo.db"
 
 Db = Annotated[str, typer.Option(envvar="VERL_SPO_DB", help="Database URL.", show_envvar=True)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-
-
-@contextmanager
-def reading(url: str) -> Iterator[Reader]:
-    """A reader of the database that a command names."""
-    with open_reader(url) as reader:
-        yield reader
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run: project/experiment.")]
 
 
 def print_json(value: Any) -> None:

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from verl_spo.cli.app import App
-from verl_spo.cli.database import DEFAULT_DB, Db, Json, confirm, print_json, print_table, reading, size, tell
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, confirm, print_json, print_table, size, tell
 from verl_spo.cli.terminal import say
-from verl_spo.store import queries
+from verl_spo.store import open_reader, queries
 from verl_spo.store.database import schema_version
 from verl_spo.store.database.connections import check_writable, inspecting, upgrading, writing
 from verl_spo.store.database.urls import describe, parse
@@ -45,7 +45,7 @@ def current(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
 @app.command()
 def stats(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
     """Show what the database holds, by table and by run. Counts every row: seconds where there are millions."""
-    with reading(db) as reader:
+    with open_reader(db) as reader:
         found = upkeep.stats(reader)
     if as_json:
         print_json(asdict(found))
@@ -73,7 +73,7 @@ def prune(
     """Delete what the options name, after showing it; `vacuum` then gives the space back."""
     if not superseded and keep_rollouts is None:
         raise typer.BadParameter("name what may go: --superseded, --keep-rollouts, or both")
-    with reading(db) as reader:
+    with open_reader(db) as reader:
         wanted = [queries.run(reader, name).run for name in run] if run else queries.runs(reader, limit=10**9)
     policy = Policy([found.id for found in wanted], superseded, keep_rollouts)
     with writing(db) as engine:
@@ -93,12 +93,12 @@ def prune(
 @app.command()
 def vacuum(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
     """Give the space of deleted rows back. SQLite rewrites the whole file: nothing else may write meanwhile."""
-    with reading(db) as reader:
+    with open_reader(db) as reader:
         before = upkeep.stats(reader).size
     # Postgres only warns a role that may not, and passes over the tables.
     check_writable(db, make=False)
     with writing(db) as engine:
         upkeep.vacuum(engine)
-    with reading(db) as reader:
+    with open_reader(db) as reader:
         after = upkeep.stats(reader).size
     tell({"before": before, "after": after}, f"{size(before)} -> {size(after)}", as_json)

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from verl_spo.cli.app import App
-from verl_spo.cli.database import DEFAULT_DB, Db, Json, confirm, moment, print_json, print_table, reading, tell
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, confirm, moment, print_json, print_table, tell
 from verl_spo.errors import DataError
-from verl_spo.store import Reader, queries
+from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.database.connections import writing
 from verl_spo.store.queries import EvaluationRow
 from verl_spo.store.runs import upkeep
@@ -24,7 +24,7 @@ def list_evaluations(
     as_json: Json = False,
 ) -> None:
     """List a run's evaluations and validations, or those of models of no run."""
-    with reading(db) as reader:
+    with open_reader(db) as reader:
         found = _of(reader, name)
     if as_json:
         print_json([asdict(row) for row in found])
@@ -54,7 +54,7 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Delete evaluations with their samples; their problems stay, since runs may share them."""
-    with reading(db) as reader:
+    with open_reader(db) as reader:
         rows = [row for row in _of(reader, name) if benchmark in (None, row.benchmark) and step in (None, row.step)]
     if not rows:
         raise DataError(f"{name}: no such evaluation; `verl-spo evaluations list` shows what there is")

@@ -6,15 +6,14 @@ from typing import Annotated
 import typer
 
 from verl_spo.cli.app import App
-from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table, reading
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, RunName, print_json, print_table
 from verl_spo.cli.terminal import say
-from verl_spo.store import queries
+from verl_spo.store import open_reader, queries
 from verl_spo.store.queries import PromptFilter, PromptRow
 from verl_spo.store.queries.prompt_plan import SORTS, Sort
 
 app = App(help="Show the hardest, easiest and stalest prompts of a run, and search them.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run: project/experiment.")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
 MinVisits = Annotated[int, typer.Option(min=0, help="Only prompts that were visited at least so often.")]
 Source = Annotated[str | None, typer.Option(help="Only prompts of this data source.")]
@@ -24,7 +23,7 @@ _NUMBERS = ("v_hat", "90 %", "n_eff", "visits", "last step")
 
 @app.command()
 def hardest(
-    name: Name,
+    name: RunName,
     db: Db = DEFAULT_DB,
     limit: Limit = 20,
     min_visits: MinVisits = 1,
@@ -37,7 +36,7 @@ def hardest(
 
 @app.command()
 def easiest(
-    name: Name,
+    name: RunName,
     db: Db = DEFAULT_DB,
     limit: Limit = 20,
     min_visits: MinVisits = 1,
@@ -49,14 +48,14 @@ def easiest(
 
 
 @app.command()
-def stale(name: Name, db: Db = DEFAULT_DB, limit: Limit = 20, source: Source = None, as_json: Json = False) -> None:
+def stale(name: RunName, db: Db = DEFAULT_DB, limit: Limit = 20, source: Source = None, as_json: Json = False) -> None:
     """Show the prompts whose last visit is longest ago; those never visited come first."""
     _print(db, name, "last_step", False, PromptFilter(source=source), limit, as_json)
 
 
 @app.command()
 def search(
-    name: Name,
+    name: RunName,
     words: Annotated[str, typer.Argument(help='Words that must all occur; 12+34 or "two words" in a row; triang*.')],
     db: Db = DEFAULT_DB,
     sort: Annotated[str, typer.Option(help=f"Order: {', '.join(SORTS)}.")] = "value",
@@ -71,7 +70,7 @@ def search(
 
 
 def _print(db: str, name: str, sort: Sort, descending: bool, where: PromptFilter, limit: int, as_json: bool) -> None:
-    with reading(db) as reader:
+    with open_reader(db) as reader:
         run = queries.run(reader, name).run
         page = queries.prompts(reader, run.id, sort, descending, where, limit=limit)
     if as_json:

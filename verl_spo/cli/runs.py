@@ -6,16 +6,14 @@ from typing import Annotated
 import typer
 
 from verl_spo.cli.app import App
-from verl_spo.cli.database import DEFAULT_DB, Db, Json, confirm, moment, print_json, print_table, reading, size, tell
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, RunName, confirm, moment, print_json, print_table, size, tell
 from verl_spo.cli.terminal import say
-from verl_spo.store import queries
+from verl_spo.store import open_reader, queries
 from verl_spo.store.database.connections import writing
 from verl_spo.store.queries import RunDetail
 from verl_spo.store.runs import manage
 
 app = App(help="List, show, rename, tag and delete runs.", no_args_is_help=True)
-
-Name = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run: project/experiment.")]
 
 
 @app.command("list")
@@ -27,7 +25,7 @@ def list_runs(
     as_json: Json = False,
 ) -> None:
     """List runs, newest first."""
-    with reading(db) as reader:
+    with open_reader(db) as reader:
         found = queries.runs(reader, search, tag, limit)
     if as_json:
         print_json([asdict(run) for run in found])
@@ -50,9 +48,9 @@ def list_runs(
 
 
 @app.command()
-def show(name: Name, db: Db = DEFAULT_DB, as_json: Json = False) -> None:
+def show(name: RunName, db: Db = DEFAULT_DB, as_json: Json = False) -> None:
     """Show all about a run: its attempts, configuration and software."""
-    with reading(db) as reader:
+    with open_reader(db) as reader:
         found = queries.run(reader, name)
     if as_json:
         print_json(asdict(found))
@@ -62,7 +60,7 @@ def show(name: Name, db: Db = DEFAULT_DB, as_json: Json = False) -> None:
 
 @app.command()
 def rename(
-    name: Name, new: Annotated[str, typer.Argument(help="Its new name.")], db: Db = DEFAULT_DB, as_json: Json = False
+    name: RunName, new: Annotated[str, typer.Argument(help="Its new name.")], db: Db = DEFAULT_DB, as_json: Json = False
 ) -> None:
     """Give a run another name. Its checkpoints know the old one, so it cannot be resumed under the new one."""
     with writing(db) as engine:
@@ -72,7 +70,7 @@ def rename(
 
 @app.command()
 def tag(
-    name: Name,
+    name: RunName,
     add: Annotated[list[str] | None, typer.Argument(metavar="[TAG]...", help="Tags to add.")] = None,
     remove: Annotated[list[str] | None, typer.Option(help="A tag to remove; may be given several times.")] = None,
     db: Db = DEFAULT_DB,
@@ -86,13 +84,13 @@ def tag(
 
 @app.command()
 def delete(
-    name: Name,
+    name: RunName,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     db: Db = DEFAULT_DB,
     as_json: Json = False,
 ) -> None:
     """Delete a run with all its history. Its prompts stay: other runs may share them."""
-    with reading(db) as reader:
+    with open_reader(db) as reader:
         run = queries.run(reader, name).run
     if not yes:
         confirm(f"Delete {name} ({run.last_step} steps, {run.pool_size:,} prompts) for good?")

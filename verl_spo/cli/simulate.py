@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from verl_spo.cli.app import App
-from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table, reading
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table
 from verl_spo.cli.extras import require
 from verl_spo.cli.terminal import say
 from verl_spo.errors import ConfigError
+from verl_spo.store import open_reader
 
 if TYPE_CHECKING:
     from verl_spo.simulation.durations import Durations
@@ -124,7 +125,7 @@ def throughput(
 def _of_run(db: str, run: str) -> "Durations":
     from verl_spo.simulation.durations import of_run
 
-    with reading(db) as reader:
+    with open_reader(db) as reader:
         return of_run(reader, run)
 
 

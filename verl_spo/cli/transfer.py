@@ -6,15 +6,16 @@ from typing import Annotated
 
 import typer
 
-from verl_spo.cli.database import DEFAULT_DB, Db, Json, print_json, print_table, reading, tell
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, RunName, print_json, print_table, tell
 from verl_spo.errors import StoreError
+from verl_spo.store import open_reader
 from verl_spo.store.database.connections import writing
 
 DEFAULT_N_EFF = 8.0
 
 
 def export(
-    name: Annotated[str, typer.Argument(metavar="RUN", help="Name of the run: project/experiment.")],
+    name: RunName,
     out: Annotated[Path | None, typer.Option(help="A new folder.  [default: the run's name]")] = None,
     to: Annotated[str, typer.Option(help="Format: parquet, csv or jsonl.")] = "parquet",
     db: Db = DEFAULT_DB,
@@ -25,7 +26,7 @@ def export(
     from verl_spo.store.transfer import export_run
 
     folder = out or Path(name.replace("/", "_"))
-    with reading(db) as reader:
+    with open_reader(db) as reader:
         counts = export_run(reader, name, folder, to)
     if as_json:
         print_json({"folder": str(folder), "format": to, "rows": counts})

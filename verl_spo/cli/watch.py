@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from verl_spo.cli.database import DEFAULT_DB, Db, moment
+from verl_spo.cli.database import DEFAULT_DB, Db, RunName, moment
 from verl_spo.cli.terminal import say
 from verl_spo.errors import StoreError
 from verl_spo.store import open_reader
@@ -32,7 +32,7 @@ Rules = Annotated[
 
 
 def watch(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of the run: project/experiment.")],
+    run: RunName,
     every: Annotated[float, typer.Option(min=1, help="Seconds between two looks.")] = 30.0,
     once: Annotated[bool, typer.Option("--once", help="Look once: for cron and the like.")] = False,
     rule: Rules = None,
