@@ -8,9 +8,19 @@ import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import ObservationRow, PromptRow, RolloutFilter, RolloutRow, RunRow
-from verl_spo_dashboard import address, asked, charts, frame, one_prompt, one_rollout, pages, text_differences
+from verl_spo_dashboard import (
+    address,
+    asked,
+    charts,
+    frame,
+    one_prompt,
+    one_rollout,
+    pages,
+    rollout_filters,
+    text_differences,
+)
 from verl_spo_dashboard.charts import OPENED, Titles
-from verl_spo_dashboard.one_rollout import FINISHES, key_of, named
+from verl_spo_dashboard.one_rollout import key_of, named
 from verl_spo_dashboard.wording import counted
 
 VISITS = 500
@@ -180,16 +190,9 @@ def _filter() -> RolloutFilter:
             "Outcome", list(_OUTCOMES), default="All", required=True, key="outcome", bind="query-params",
             help=f"Right: a reward of {RIGHT:g} or more.",
         )  # fmt: skip
-        end = st.selectbox(
-            "End", list(FINISHES.values()), index=None, key="end", bind="query-params", placeholder="Any", width=180,
-            help="Cut off: the session filled data.max_response_length.",
-        )  # fmt: skip
-        words = st.text_input(
-            "Words", key="words", type="search", placeholder='Words, or "words in a row"', bind="query-params",
-            width=240,
-        )  # fmt: skip
-    finish = next((name for name, shown in FINISHES.items() if shown == end), None)
-    return RolloutFilter(reward=_OUTCOMES[outcome or "All"], finish=finish, words=words or "")
+        finish = rollout_filters.finish()
+        words = rollout_filters.words()
+    return RolloutFilter(reward=_OUTCOMES[outcome or "All"], finish=finish, words=words)
 
 
 def _table(rows: Sequence[RolloutRow]) -> None:

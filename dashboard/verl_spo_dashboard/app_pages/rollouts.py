@@ -7,9 +7,9 @@ import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RolloutFilter, RolloutPage, RolloutRow, RunRow
-from verl_spo_dashboard import address, charts, choosing, frame, one_rollout
+from verl_spo_dashboard import address, charts, choosing, frame, one_rollout, rollout_filters
 from verl_spo_dashboard.charts import CHOSEN, Titles
-from verl_spo_dashboard.one_rollout import FINISHES, key_of, named
+from verl_spo_dashboard.one_rollout import key_of, named
 from verl_spo_dashboard.wording import counted
 
 PAGE_ROWS = 20
@@ -45,10 +45,7 @@ def _controls(chosen: frame.Chosen) -> RolloutFilter:
     """Which rollouts, but for their rewards. The address keeps it all."""
     sources = queries.data_sources(chosen.database)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        words = st.text_input(
-            "Words", key="words", type="search", placeholder='Words, or "words in a row"', bind="query-params",
-            on_change=_from_newest, width=260, help="In the prompt or in the response, in any case.",
-        )  # fmt: skip
+        words = rollout_filters.words(_from_newest)
         first, last = (
             st.number_input(
                 label, 0, None, None, key=key, bind="query-params", on_change=_from_newest, width=130, placeholder="Any"
@@ -61,10 +58,7 @@ def _controls(chosen: frame.Chosen) -> RolloutFilter:
             )
             for label, key in (("Tokens from", "shortest"), ("Tokens to", "longest"))
         )
-        finish = st.selectbox(
-            "End", list(FINISHES.values()), index=None, key="end", bind="query-params", placeholder="Any",
-            on_change=_from_newest, width=180, help="Cut off: the session filled data.max_response_length.",
-        )  # fmt: skip
+        finish = rollout_filters.finish(_from_newest)
         source = None
         if len(sources) > 1:
             source = st.selectbox(
@@ -74,9 +68,9 @@ def _controls(chosen: frame.Chosen) -> RolloutFilter:
     return RolloutFilter(
         steps=(first, last),
         length=(shortest, longest),
-        finish=next((name for name, shown in FINISHES.items() if shown == finish), None),
+        finish=finish,
         source=source,
-        words=words or "",
+        words=words,
     )
 
 
