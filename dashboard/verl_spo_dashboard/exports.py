@@ -1,15 +1,18 @@
-"""Prompts as files: a table of what is known of them, or data to train or evaluate on."""
+"""What readers take along as files: what is known of prompts, prompts to train or evaluate on, curves."""
 
+import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from verl_spo import data_file
 from verl_spo.errors import SPOError
-from verl_spo.store.queries import SelectedPrompt
+from verl_spo.store.queries import RunRow, SelectedPrompt
+from verl_spo_dashboard.data import Curves
 
 MOST_PROMPTS = 100_000
 """In one file."""
@@ -52,6 +55,19 @@ def verl_data(prompts: Iterable[SelectedPrompt]) -> bytes:
     """
     schema = data_file.schema({"spo_digest": ""})
     return _parquet([_row(each, index) for index, each in enumerate(prompts)], schema)
+
+
+def curve_csv(runs: Sequence[RunRow], curves: Curves, name: str) -> bytes:
+    """A metric of several runs as CSV, with the columns run, step and the metric's name."""
+    columns: dict[str, list[object]] = {"run": [], "step": [], name: []}
+    for run in runs:
+        steps, values = curves.points(run.id, name)
+        columns["run"] += [run.name] * steps.size
+        columns["step"] += steps.tolist()
+        columns[name] += values.tolist()
+    target = io.BytesIO()
+    pyarrow.csv.write_csv(pa.table(columns), target)
+    return target.getvalue()
 
 
 def _row(each: SelectedPrompt, index: int) -> dict[str, Any]:

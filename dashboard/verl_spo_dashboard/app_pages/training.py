@@ -7,7 +7,7 @@ import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
-from verl_spo_dashboard import address, charts, data, frame, pages, panels, parts, tables
+from verl_spo_dashboard import address, charts, data, exports, frame, pages, panels, parts
 from verl_spo_dashboard.charts import PICKED, Look
 from verl_spo_dashboard.panels import AXES, VALIDATION, Chart, Drawing
 from verl_spo_dashboard.series import last_number, smooth
@@ -101,7 +101,7 @@ def _download(runs: Sequence[RunRow], curves: data.Curves) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Numbers of", curves.names, key="csv", width=320)
         st.download_button(
-            "Download CSV", lambda: tables.curve_csv(runs, curves, name), f"{name.replace('/', '_')}.csv", "text/csv",
+            "Download CSV", lambda: exports.curve_csv(runs, curves, name), f"{name.replace('/', '_')}.csv", "text/csv",
             icon=":material/download:", on_click="ignore",
         )  # fmt: skip
 

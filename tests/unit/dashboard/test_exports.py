@@ -7,12 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 
+from tests.support.plausible import PlausibleRun
 from tests.support.stores import pool, trained
 from verl_spo.errors import SPOError
 from verl_spo.store import open_reader, queries
 from verl_spo.store.queries import PromptFilter, SelectedPrompt
 from verl_spo.training.prompts.pool import PromptPool
-from verl_spo_dashboard import exports
+from verl_spo_dashboard import data, exports
 
 
 @pytest.fixture
@@ -54,3 +55,14 @@ def test_a_prompt_with_a_picture_is_refused(selected: list[SelectedPrompt]) -> N
 def test_nothing_selected_is_an_empty_file() -> None:
     for made in (exports.table([]), exports.verl_data([])):
         assert pq.read_table(io.BytesIO(made)).num_rows == 0
+
+
+def test_a_curve_is_taken_along_as_csv(url: str) -> None:
+    PlausibleRun(url, name="a").train(3).close()
+    curves = data.Curves()
+    with open_reader(url) as reader:
+        (row,) = queries.runs(reader)
+        curves.update(reader, [row.id], ["spo/reward"])
+    header, *rows = exports.curve_csv([row], curves, "spo/reward").decode().splitlines()
+    assert header == '"run","step","spo/reward"'
+    assert [float(line.split(",")[-1]) for line in rows] == curves.points(row.id, "spo/reward")[1].tolist()

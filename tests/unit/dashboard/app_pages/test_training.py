@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from tests.support.plausible import PlausibleRun
 from verl_spo.store import open_reader, queries
 from verl_spo.store.records import FloatArray, IntArray
-from verl_spo_dashboard import data, panels, tables
+from verl_spo_dashboard import data, panels
 from verl_spo_dashboard.charts import Look
 
 pytestmark = pytest.mark.slow
@@ -192,14 +192,3 @@ def test_time_is_what_its_phases_are_and_the_rest(run: PlausibleRun, url: str) -
     assert list(parts) == ["rollouts (or wait)", "log-probs", "advantages", "update", "weight sync", "rest (idle)"]
     np.testing.assert_allclose(sum(parts.values()), curves.points(row.id, "timing_s/step")[1])
     np.testing.assert_allclose(parts["rest (idle)"], 0.1)
-
-
-def test_a_curve_is_taken_along_as_csv(run: PlausibleRun, url: str) -> None:
-    run.close()
-    curves = data.Curves()
-    with open_reader(url) as reader:
-        (row,) = queries.runs(reader)
-        curves.update(reader, [row.id], ["spo/reward"])
-    header, *rows = tables.curve_csv([row], curves, "spo/reward").decode().splitlines()
-    assert header == '"run","step","spo/reward"'
-    assert [float(line.split(",")[-1]) for line in rows] == curves.points(row.id, "spo/reward")[1].tolist()
