@@ -64,11 +64,11 @@ def shares(weights: FloatArray, count: int) -> FloatArray:
         weights: Above 0, (n,).
         count: Draws, at most n.
     """
-    shares = count * weights / weights.sum()
+    due: FloatArray = count * weights / weights.sum()
     # But for rounding.
-    while (shares > 1.0 + 1e-9).any():
+    while (due > 1.0 + 1e-9).any():
         # What is too much for one is the others'.
-        whole = shares >= 1.0
+        whole = due >= 1.0
         left = np.where(whole, 0.0, weights)
-        shares = np.where(whole, 1.0, (count - whole.sum()) * left / max(left.sum(), np.finfo(float).tiny))
-    return shares
+        due = np.where(whole, 1.0, (count - whole.sum()) * left / max(left.sum(), np.finfo(float).tiny))
+    return due

@@ -1,5 +1,6 @@
-"""Asynchronous SPO on real verl and real vLLM: both modes train, are killed, and resume what they had in flight."""
+"""Asynchronous SPO on real verl and real vLLM: both modes train, end early, and resume what they had in flight."""
 
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.killing import kill_when, last_step, saved_step
+from tests.support.killing import kill_when, last_step, saved_step, started_by
+from tests.support.waiting import LONGEST_S, STOP_S, wait_until
 from verl_spo import SPO, SPOConfig
 from verl_spo.store import Reader, open_reader, queries
 from verl_spo.store.queries import ObservationRow
+from verl_spo.store.runs.status import Status
 from verl_spo.training import checkpoint
 from verl_spo.training.checkpoint import Checkpoint
 
@@ -73,21 +76,46 @@ def assert_one_centre_and_scale(rows: list[ObservationRow]) -> None:
     np.testing.assert_allclose(advantages, slope * raw + intercept, atol=1e-6)
 
 
+def killed(process: subprocess.Popen[str], run_dir: Path) -> None:
+    """End a run that trains without a word."""
+    kill_when(trains, process, run_dir, run_dir / "run.log")
+
+
+def stopped(process: subprocess.Popen[str], run_dir: Path) -> None:
+    """Ask a run that trains to stop, as a batch system does that wants its node back; it saves where it is."""
+    wait_until(lambda: trains(run_dir) or process.poll() is not None, timeout=LONGEST_S)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=STOP_S) == 128 + signal.SIGTERM, (run_dir / "run.log").read_text()[-4000:]
+    assert not started_by(process)
+    assert saved_step(run_dir, "run") == last_step(run_dir, RUN)
+    with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
+        assert queries.run(reader, RUN).run.status == Status.STOPPED
+
+
+def trains(run_dir: Path) -> bool:
+    return last_step(run_dir, RUN) >= 3
+
+
 @pytest.mark.parametrize(
-    ("mode", "retention", "parts"), [("colocate_async", "kl", 1), ("separate_async", "drift", PARTS)]
+    ("mode", "ended", "retention", "sampling", "parts"),
+    [
+        ("colocate_async", stopped, "kl", "prioritized", 1),
+        ("separate_async", killed, "drift", "even", PARTS),
+    ],
 )
-def test_an_asynchronous_run_is_killed_and_resumes(
+def test_an_asynchronous_run_that_ends_early_resumes(
     mode: str,
+    ended: Callable[[subprocess.Popen[str], Path], None],
     retention: str,
+    sampling: str,
     parts: int,
     run_dir: Path,
     start: Callable[..., subprocess.Popen[str]],
     train: Callable[..., int],
 ) -> None:
     given = {"recipe": f"cpu/arithmetic_spo_{mode}"}
-    options = ("trainer.save_freq=2", f"spo.retention={retention}")
-    endless = start("run", "trainer.total_training_steps=1000", *options, **given)
-    kill_when(lambda _: last_step(run_dir, RUN) >= 3, endless, run_dir, run_dir / "run.log")
+    options = ("trainer.save_freq=2", f"spo.retention={retention}", f"spo.sampling={sampling}")
+    ended(start("run", "trainer.total_training_steps=1000", *options, **given), run_dir)
     begin = saved_step(run_dir, "run") or 0
     first = saved(run_dir, begin)
     in_flight = first.state["in_flight"]
@@ -115,7 +143,7 @@ def test_an_asynchronous_run_is_killed_and_resumes(
     assert all(0 <= row.policy_version < row.step for row in rows)
     carried = [row for row in by_step[begin + 1] if row.uid in in_flight]
     assert carried
-    # A baseline stays what it was at dispatch, over the kill too.
+    # A baseline stays what it was at dispatch, over the end too.
     assert all(row.baseline == in_flight[row.uid][1] for row in carried)
 
     # What the resumed run drew, and what its tracker holds, is what the checkpoint's state makes of these outcomes.

@@ -88,13 +88,18 @@ KILLS: tuple[Callable[[Path], bool], ...] = (
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param(KILLS[1:2], id="once"), pytest.param(KILLS, id="thrice", marks=pytest.mark.long)]
+    ("kills", "stopped"),
+    [
+        pytest.param(KILLS[1:2], False, id="once"),
+        pytest.param(KILLS, True, id="thrice, and stopped", marks=pytest.mark.long),
+    ],
 )
-def test_a_run_that_is_killed_and_stopped_resumes_bit_for_bit(
+def test_a_run_that_is_killed_resumes_bit_for_bit(
     beside_whole: Path,
     train: Callable[..., int],
     start: Callable[..., subprocess.Popen[str]],
     kills: Sequence[Callable[[Path], bool]],
+    stopped: bool,
 ) -> None:
     """With `kl`, which has the most to remember."""
     run_dir = beside_whole
@@ -109,11 +114,12 @@ def test_a_run_that_is_killed_and_stopped_resumes_bit_for_bit(
         resumed.append(saved_step(run_dir, "cut"))
         if resumed[-1] is not None:
             assert_same_checkpoint(run_dir, resumed[-1])
-    stop_in_its_first_step(start("cut", *STEPS), run_dir)
-    stopped = last_step(run_dir, "arithmetic/cut")
-    assert outcomes(run_dir, "arithmetic/cut") == {step: whole[step] for step in range(1, stopped + 1)}
-    resumed.append(saved_step(run_dir, "cut"))
-    assert resumed[-1] == stopped
+    if stopped:
+        stop_in_its_first_step(start("cut", *STEPS), run_dir)
+        done = range(1, last_step(run_dir, "arithmetic/cut") + 1)
+        assert outcomes(run_dir, "arithmetic/cut") == {step: whole[step] for step in done}
+        resumed.append(saved_step(run_dir, "cut"))
+        assert resumed[-1] == done[-1]
     train("cut", *STEPS)
 
     assert outcomes(run_dir, "arithmetic/cut") == whole
@@ -164,18 +170,22 @@ def test_weights_stay_in_sync_and_metrics_reach_the_store(validated: Path) -> No
     assert all((rollout.observation.seconds or 0) > 0 for rollout in rollouts)
 
 
-def test_initial_values_come_from_rollouts(run_dir: Path, train: Callable[..., int]) -> None:
-    values = run_dir / "values.json"
-    train("first", f"--out={values}", *ONCE, "spo.init_rollouts=2", command="init-values")
-    # Two responses to each prompt are there already, and enough.
-    train("first", *ONCE, "spo.init=rollouts", "spo.init_rollouts=1")
+@pytest.mark.parametrize("beforehand", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_initial_values_come_from_rollouts(beforehand: bool, run_dir: Path, train: Callable[..., int]) -> None:
+    values, wanted = run_dir / "values.json", 2
+    if beforehand:
+        train("first", f"--out={values}", *ONCE, f"spo.init_rollouts={wanted}", command="init-values")
+        # As many responses to each prompt are there already, and enough.
+        wanted = 1
+    train("first", *ONCE, "spo.init=rollouts", f"spo.init_rollouts={wanted}")
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
         run_id = queries.run(reader, "arithmetic/first").run.id
         scores = queries.init_scores(reader, run_id)
         start = queries.step_summaries(reader, run_id)[0]
     assert len(scores) == 64
-    written = {digest: sum(each) for digest, each in json.loads(values.read_text()).items()}
-    assert written == {digest.hex(): reward_sum for digest, (_, reward_sum) in scores.items()}
+    if beforehand:
+        written = {digest: sum(each) for digest, each in json.loads(values.read_text()).items()}
+        assert written == {digest.hex(): reward_sum for digest, (_, reward_sum) in scores.items()}
     assert {responses for responses, _ in scores.values()} == {2}
     assert 0 < sum(reward_sum for _, reward_sum in scores.values()) < 128
     # Jeffreys' estimates from two responses: 1/6, 1/2 and 5/6.
