@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard.charts.lines import PICKED
-from verl_spo_dashboard.charts.spec import FROM_0_TO_1, HEIGHT, LEGEND, Spec, Titles, chart, tip, value_axis
+from verl_spo_dashboard.charts.spec import FROM_0_TO_1, HEIGHT, LEGEND, OVER, Spec, Titles, chart, tip, value_axis
 
 # Pixels: of a row, and of title, legend and axis around the rows.
 _ROW, _AROUND = 24, 150
@@ -49,7 +49,7 @@ def histogram(shares: FloatArray, counts: IntArray, titles: Titles, outline: Flo
         layers.append(
             {
                 "data": {"name": "outline"},
-                "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2, "color": "#e69f00"},
+                "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2, "color": OVER},
                 "encoding": {"x": {**across, "field": "x"}, "y": up},
             }
         )

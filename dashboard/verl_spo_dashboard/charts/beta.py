@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from verl_spo.store.queries import PromptRow
-from verl_spo_dashboard.charts.spec import Spec, Titles, chart, tip, value_axis
+from verl_spo_dashboard.charts.spec import FROM_0_TO_1, Spec, Titles, chart, tip, value_axis
 
 _POINTS = 201
 _HEIGHT = 230
@@ -25,7 +25,7 @@ def beta(prompt: PromptRow, titles: Titles) -> Spec:
         "type": "quantitative",
         "title": "success rate",
         "axis": {"format": ".1f", "titlePadding": 4, "tickCount": 6},
-        "scale": {"domain": [0, 1]},
+        "scale": FROM_0_TO_1,
     }
     y = value_axis("density", titles.axis, {"zero": True})
     inside = {

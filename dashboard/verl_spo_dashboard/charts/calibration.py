@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from verl_spo.store.queries import Calibration
-from verl_spo_dashboard.charts.spec import FROM_0_TO_1, Spec, Titles, chart, tip, value_axis
+from verl_spo_dashboard.charts.spec import FROM_0_TO_1, GRAY, Spec, Titles, chart, tip, value_axis
 
 
 def calibration(found: Calibration, titles: Titles) -> Spec:
@@ -18,7 +18,7 @@ def calibration(found: Calibration, titles: Titles) -> Spec:
     across = {"field": "expected", "type": "quantitative", "title": "v̂ at dispatch", "scale": FROM_0_TO_1}
     diagonal = {
         "data": {"name": "diagonal"},
-        "mark": {"type": "line", "strokeDash": [4, 4], "opacity": 0.5, "tooltip": None, "color": "#76808c"},
+        "mark": {"type": "line", "strokeDash": [4, 4], "opacity": 0.5, "tooltip": None, "color": GRAY},
         "encoding": {"x": across, "y": value_axis("reward", titles.axis, FROM_0_TO_1)},
     }
     intervals = {

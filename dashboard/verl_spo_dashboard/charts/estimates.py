@@ -5,10 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from verl_spo_dashboard.charts.spec import LEGEND, Spec, Titles, chart, step_axis, tip, value_axis
-
-# As the subtitles of all charts.
-_GRAY = "#76808c"
+from verl_spo_dashboard.charts.spec import GRAY, LEGEND, Spec, Titles, chart, step_axis, tip, value_axis
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def _references(y: Spec, count: int) -> list[Spec]:
     layers: list[Spec] = [
         {
             "data": {"name": "references"},
-            "mark": {"type": "rule", "strokeDash": [6, 4], "color": _GRAY, "tooltip": None},
+            "mark": {"type": "rule", "strokeDash": [6, 4], "color": GRAY, "tooltip": None},
             "encoding": {"y": y},
         }
     ]
@@ -87,7 +84,7 @@ def _references(y: Spec, count: int) -> list[Spec]:
                     {"window": [{"op": "row_number", "as": "number"}]},
                     {"filter": f"datum.number === {place + 1}"},
                 ],
-                "mark": {"type": "text", "color": _GRAY, "tooltip": None, **side},
+                "mark": {"type": "text", "color": GRAY, "tooltip": None, **side},
                 "encoding": {"y": y, "x": {"value": 0 if left else "width"}, "text": {"field": "name"}},
             }
         )

@@ -8,6 +8,7 @@ from verl_spo_dashboard.charts.spec import (
     DENSE,
     FROM_0_TO_1,
     HEIGHT,
+    OVER,
     Spec,
     Titles,
     chart,
@@ -45,7 +46,7 @@ def heat_map(steps: IntArray, shares: FloatArray, titles: Titles) -> Spec:
         "type": "quantitative",
         # Shares are small but for the prior, which puts the whole pool into one bin. Fixed ends keep a colour's meaning
         # from step to step and from run to run.
-        "scale": {"type": "pow", "exponent": 0.4, "domain": [0, 1]},
+        "scale": {"type": "pow", "exponent": 0.4, **FROM_0_TO_1},
         "legend": {"title": None, "format": ".0%", "gradientLength": HEIGHT - 120, "values": [0, 0.05, 0.2, 0.5, 1]},
     }
     tooltip = [
@@ -68,7 +69,7 @@ def heat_map(steps: IntArray, shares: FloatArray, titles: Titles) -> Spec:
     }
     mean = {
         "transform": [{"calculate": "(datum.step + datum.until) / 2", "as": "middle"}],
-        "mark": {"type": "line", "strokeWidth": 2, "color": "#e69f00", "tooltip": None},
+        "mark": {"type": "line", "strokeWidth": 2, "color": OVER, "tooltip": None},
         "encoding": {"x": step_axis("middle"), "y": value_axis("mean", titles.axis, FROM_0_TO_1)},
     }
     return chart(

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from verl_spo.store.records import IntArray
-from verl_spo_dashboard.charts.spec import Spec, Titles, chart, tip, value_axis
+from verl_spo_dashboard.charts.spec import FROM_0_TO_1, Spec, Titles, chart, tip, value_axis
 
 CHOSEN = "chosen"
 """Name of the selection that a click on a bar makes: of the fields `low` and `high`."""
@@ -35,7 +35,7 @@ def rewards(counts: IntArray, within: tuple[float, float], titles: Titles) -> Sp
                 "bin": {"binned": True},
                 "title": "reward",
                 "axis": axis,
-                "scale": {"domain": [0, 1]},
+                "scale": FROM_0_TO_1,
             },
             "x2": {"field": "high"},
             "y": value_axis("count", titles.axis, {}),

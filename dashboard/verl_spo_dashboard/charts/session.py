@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from verl_spo.store.text import Part
-from verl_spo_dashboard.charts.spec import LEGEND, Spec, tip
+from verl_spo_dashboard.charts.spec import GRAY, LEGEND, Spec, tip
 
 _AUTHORS = {"model": "model", "environment": "tools and users"}
 
@@ -26,7 +26,7 @@ def session(parts: Sequence[Part]) -> Spec:
         "height": 96,
         "datasets": {"parts": table},
         "data": {"name": "parts"},
-        "mark": {"type": "bar", "height": 22, "stroke": "#76808c", "strokeWidth": 0.5},
+        "mark": {"type": "bar", "height": 22, "stroke": GRAY, "strokeWidth": 0.5},
         "encoding": {
             "x": {
                 "field": "start",

@@ -16,8 +16,11 @@ page of curves: a page that stays open for a day would take gigabytes."""
 
 FROM_0_TO_1 = {"domain": [0, 1]}
 
-# Readable on both backgrounds; the theme has no colour for it.
-_SUBTITLE_COLOR = "#76808c"
+GRAY = "#76808c"
+"""Of words and lines that stand back. Readable on both backgrounds; the theme has no colour for it."""
+
+OVER = "#e69f00"
+"""Of a line over bars or over a heat map, which have the theme's colours."""
 
 DENSE: Spec = {"config": {"mark": {"aria": False}}}
 """Of charts with hundreds of marks: a sentence on each, which nobody would listen to, takes as long as drawing them."""
@@ -60,7 +63,7 @@ def tip(field: str, title: str, form: str) -> Spec:
 
 def chart(titles: Titles, datasets: dict[str, pa.Table], body: Spec) -> Spec:
     """A chart under its words; `body` names its data by their names in `datasets`."""
-    title = {"text": titles.title, "subtitle": titles.subtitle, "subtitleColor": _SUBTITLE_COLOR, "offset": 10}
+    title = {"text": titles.title, "subtitle": titles.subtitle, "subtitleColor": GRAY, "offset": 10}
     # Streamlit gives a chart whose specification stays the same new data, and makes another one where it differs.
     made = {"made": int(time.time() // REDRAWN_S)}
     return {"title": title, "height": HEIGHT, "datasets": datasets, "usermeta": made, **body}
