@@ -12,6 +12,8 @@ from verl_spo_dashboard.series import spread_steps
 from verl_spo_dashboard.wording import duration, number
 
 VALIDATION = "val-core/"
+"""Prefix of verl's names of validation metrics."""
+
 SKETCH_POINTS = 40
 _INTERVALS = 5
 """Of the sketch, at its end, whose median is the present speed."""

@@ -10,10 +10,8 @@ from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard import charts
 from verl_spo_dashboard.charts import HOURS, STEP, TRAJECTORIES, Axis, Line, Look, Titles
 from verl_spo_dashboard.data import Curves, Distributions, Places
+from verl_spo_dashboard.overview import VALIDATION
 from verl_spo_dashboard.series import thin
-
-VALIDATION = "val-core/"
-"""Prefix of verl's names of validation metrics."""
 
 AXES = {"Step": STEP, "Trajectories": TRAJECTORIES, "Hours": HOURS}
 """What the horizontal axis may count, by the page's words for it."""

@@ -11,7 +11,7 @@ from verl_spo.evaluation.evaluated import FIGURES, Evaluated, common_samples
 from verl_spo.evaluation.intervals import Interval
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import EvaluationRow, RunRow
-from verl_spo_dashboard import address, benchmark_results, charts, choosing, data, frame, one_problem, panels
+from verl_spo_dashboard import address, benchmark_results, charts, choosing, data, frame, one_problem, overview
 from verl_spo_dashboard.benchmark_results import Policies
 from verl_spo_dashboard.charts import Estimate, Line, Titles
 from verl_spo_dashboard.wording import NOTHING, counted
@@ -284,7 +284,7 @@ _PROBLEMS = {
 def _without_samples(database: Reader, runs: Sequence[RunRow]) -> None:
     """What verl itself logged of its validations, where no sample is stored."""
     ids = [run.id for run in runs]
-    names = [name for name in queries.metric_names(database, ids) if name.startswith(panels.VALIDATION)]
+    names = [name for name in queries.metric_names(database, ids) if name.startswith(overview.VALIDATION)]
     st.info("No benchmark was evaluated with its samples kept.", icon=":material/leaderboard:")
     st.code("verl-spo evaluate RUN", language="bash")
     if not names:
@@ -292,7 +292,7 @@ def _without_samples(database: Reader, runs: Sequence[RunRow]) -> None:
     held = data.held(database)
     held.curves.update(database, ids, names)
     lines = [
-        Line(run.name, name.removeprefix(panels.VALIDATION), *points)
+        Line(run.name, name.removeprefix(overview.VALIDATION), *points)
         for run in runs
         for name in names
         if (points := held.curves.points(run.id, name))[0].size

@@ -9,7 +9,8 @@ from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
 from verl_spo_dashboard import address, charts, data, exports, frame, pages, panels, parts
 from verl_spo_dashboard.charts import PICKED, Look
-from verl_spo_dashboard.panels import AXES, VALIDATION, Chart, Drawing
+from verl_spo_dashboard.overview import VALIDATION
+from verl_spo_dashboard.panels import AXES, Chart, Drawing
 from verl_spo_dashboard.series import last_number, smooth
 from verl_spo_dashboard.wording import NOTHING, number, running_time
 
