@@ -10,13 +10,13 @@ from rich.table import Table
 from verl_spo.cli.extras import require
 from verl_spo.cli.terminal import plain, say
 from verl_spo.planning.hardware import Hardware
+from verl_spo.planning.sizes import GIB
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from verl_spo.planning.plan import Plan
 
-_GIB = 2**30
 _DEFAULT = Hardware()
 
 
@@ -145,7 +145,7 @@ def _table(*columns: str) -> Table:
 
 
 def _gib(size: float) -> str:
-    return f"{size / _GIB:.1f}"
+    return f"{size / GIB:.1f}"
 
 
 def _seconds(seconds: float) -> str:

@@ -5,11 +5,9 @@ norms on queries and keys, gated MLPs and flash attention, which keeps no scores
 """
 
 from verl_spo.planning.settings import Training
+from verl_spo.planning.sizes import BF16, FP32
 from verl_spo.training.architecture import Architecture
 from verl_spo.training.parallelism import Parallelism
-
-_BF16 = 2
-_FP32 = 4
 
 
 def megatron_layer(model: Architecture, layout: Parallelism, fused: bool) -> float:
@@ -20,19 +18,19 @@ def megatron_layer(model: Architecture, layout: Parallelism, fused: bool) -> flo
     not fused with it (`bias_activation_fusion`) both factors.
     """
     # With sequence parallelism what is of the hidden size is spread over the same ranks.
-    hidden = 4 * _BF16 * model.hidden / (layout.tensor if layout.sequence else 1)
+    hidden = 4 * BF16 * model.hidden / (layout.tensor if layout.sequence else 1)
     heads = (2 if model.normed_heads else 1) * (model.query + model.key)
-    attention = _BF16 * (heads + model.key + model.query) + _FP32 * model.heads
-    return hidden + (attention + (3 if fused else 5) * _BF16 * model.feed_forward) / layout.tensor
+    attention = BF16 * (heads + model.key + model.query) + FP32 * model.heads
+    return hidden + (attention + (3 if fused else 5) * BF16 * model.feed_forward) / layout.tensor
 
 
 def huggingface_layer(model: Architecture) -> float:
     """Of one layer of transformers': its norms keep fp32 copies, and its MLP the output of SiLU too."""
-    norm = _FP32 + _BF16
-    hidden = 2 * (norm + _BF16) * model.hidden
-    heads = (norm + _BF16 if model.normed_heads else _BF16) * (model.query + model.key)
-    attention = heads + _BF16 * (model.key + model.query) + _FP32 * model.heads
-    return hidden + attention + 4 * _BF16 * model.feed_forward
+    norm = FP32 + BF16
+    hidden = 2 * (norm + BF16) * model.hidden
+    heads = (norm + BF16 if model.normed_heads else BF16) * (model.query + model.key)
+    attention = heads + BF16 * (model.key + model.query) + FP32 * model.heads
+    return hidden + attention + 4 * BF16 * model.feed_forward
 
 
 def layer(model: Architecture, training: Training) -> float:
@@ -44,7 +42,7 @@ def layer(model: Architecture, training: Training) -> float:
 
 def checkpoint(model: Architecture, layout: Parallelism) -> float:
     """Of a layer that is computed again: its input."""
-    return _BF16 * model.hidden / (layout.tensor if layout.sequence else 1)
+    return BF16 * model.hidden / (layout.tensor if layout.sequence else 1)
 
 
 def per_token(model: Architecture, training: Training, layers: int, micro_batches: float) -> float:
@@ -83,20 +81,20 @@ def logits(model: Architecture, training: Training) -> float:
     and a softmax. FSDP's logits and their gradient stay in bf16, and its entropy takes fp32.
     """
     words = model.vocabulary / training.layout.tensor
-    entropy = 2 * _FP32 if training.entropy else 0
+    entropy = 2 * FP32 if training.entropy else 0
     if training.layout.engine == "megatron":
-        return words * (2 * _FP32 + entropy)
-    return words * ((3 if training.scaled else 2) * _BF16 + entropy)
+        return words * (2 * FP32 + entropy)
+    return words * ((3 if training.scaled else 2) * BF16 + entropy)
 
 
 def logits_without_gradient(model: Architecture, training: Training) -> float:
     """Of the logits where log-probs and entropies are computed alone, but for the softmax of the entropy."""
     words = model.vocabulary / training.layout.tensor
-    return words * (2 * _FP32 if training.layout.engine == "megatron" else (2 if training.scaled else 1) * _BF16)
+    return words * (2 * FP32 if training.layout.engine == "megatron" else (2 if training.scaled else 1) * BF16)
 
 
 def entropy(model: Architecture, training: Training) -> float:
     """Bytes, not per token, of the entropy's softmax and products in fp32: of a chunk of the tokens, or of all."""
     tokens = min(training.tokens, training.entropy_chunk or training.tokens)
     copies = 2 if training.layout.engine == "megatron" else 3
-    return copies * _FP32 * tokens * model.vocabulary / training.layout.tensor
+    return copies * FP32 * tokens * model.vocabulary / training.layout.tensor

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from verl_spo.planning.hardware import Hardware
-from verl_spo.planning.memory import GIB, TrainingMemory
+from verl_spo.planning.memory import TrainingMemory
 from verl_spo.planning.rollout import RolloutMemory
 from verl_spo.planning.settings import Generation, Training, Work
+from verl_spo.planning.sizes import GIB
 from verl_spo.training.architecture import Architecture
 
 Phase = Literal["update", "old_log_prob", "generation", "weight_sync", "kv_cache"]

@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from verl_spo.planning import activations
 from verl_spo.planning.building import Built, Stage
 from verl_spo.planning.settings import Training
+from verl_spo.planning.sizes import BF16, FP32
 from verl_spo.training.architecture import Architecture
 from verl_spo.training.parallelism import Parallelism
-
-GIB = 2**30
-
-_BF16 = 2
-_FP32 = 4
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ def _states(training: Training, stage: Stage) -> tuple[float, float, float]:
     layout = training.layout
     if layout.engine == "fsdp":
         size = training.weight_bytes
-        gradients = _FP32 if training.unsharded_gradients else size / layout.gpus
+        gradients = FP32 if training.unsharded_gradients else size / layout.gpus
         return (
             size * stage.parameters / layout.gpus,
             gradients * stage.trained,
@@ -103,7 +99,7 @@ def _states(training: Training, stage: Stage) -> tuple[float, float, float]:
         )
     # megatron-core spreads main parameters and moments over the data- and context-parallel ranks.
     shards = layout.data * layout.context if training.optimizer_sharded else 1
-    return _BF16 * stage.parameters, _FP32 * stage.trained, 3 * _FP32 * stage.trained / shards
+    return BF16 * stage.parameters, FP32 * stage.trained, 3 * FP32 * stage.trained / shards
 
 
 def _resting(training: Training, gradients: float, optimizer: float) -> float:
@@ -116,7 +112,7 @@ def _gathered(model: Architecture, layout: Parallelism) -> float:
     """FSDP holds two layers in bf16, one of them ahead, the gradient of one, embedding and output layer."""
     if layout.engine == "megatron":
         return 0.0
-    return _BF16 * (3 * model.layer_parameters + model.word_parameters)
+    return BF16 * (3 * model.layer_parameters + model.word_parameters)
 
 
 def _scored(model: Architecture, training: Training) -> float:

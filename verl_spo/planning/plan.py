@@ -12,6 +12,7 @@ from verl_spo.planning.hardware import Hardware
 from verl_spo.planning.memory import TrainingMemory
 from verl_spo.planning.rollout import RolloutMemory
 from verl_spo.planning.settings import Generation, Training, Work
+from verl_spo.planning.sizes import GIB
 from verl_spo.planning.timing import StepTime
 from verl_spo.training.architecture import Architecture
 
@@ -94,7 +95,7 @@ def make(
     work = settings.work(config, prompt, response)
     built = building.build(folder, training, [work.prompt + work.response] * work.trajectories)
     trainer = memory.of_training(model, training, built)
-    share = rollout.of_rollout(model, generation, hardware.memory * memory.GIB)
+    share = rollout.of_rollout(model, generation, hardware.memory * GIB)
     needed = advice.needs(generation, trainer, share, hardware)
     return Plan(
         folder=folder,

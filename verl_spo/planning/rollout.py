@@ -4,10 +4,8 @@ import math
 from dataclasses import dataclass
 
 from verl_spo.planning.settings import Generation
+from verl_spo.planning.sizes import BF16, FP32
 from verl_spo.training.architecture import Architecture
-
-_BF16 = 2
-_FP32 = 4
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class RolloutMemory:
 def of_rollout(model: Architecture, generation: Generation, memory: float) -> RolloutMemory:
     """What a GPU of `memory` bytes leaves vLLM."""
     share = generation.utilization * memory
-    weights = _BF16 * model.parameters / generation.tensor
+    weights = BF16 * model.parameters / generation.tensor
     computing = _computing(model, generation)
     per_token = _per_token(model, generation.tensor)
     cache = share - weights - computing
@@ -49,10 +47,10 @@ def of_rollout(model: Architecture, generation: Generation, memory: float) -> Ro
 def _per_token(model: Architecture, ranks: int) -> float:
     """Keys and values of one token on one rank; heads that are fewer than ranks are repeated."""
     heads = max(model.kv_heads / ranks, 1)
-    return 2 * _BF16 * model.layers * heads * model.head_dim
+    return 2 * BF16 * model.layers * heads * model.head_dim
 
 
 def _computing(model: Architecture, generation: Generation) -> float:
     """One layer's insides, and logits with a copy, in fp32, of one token of every sequence."""
-    layer = _BF16 * (2 * model.hidden + (model.query + 2 * model.key + 3 * model.feed_forward) / generation.tensor)
-    return layer * generation.batched_tokens + 2 * _FP32 * model.vocabulary * generation.sequences
+    layer = BF16 * (2 * model.hidden + (model.query + 2 * model.key + 3 * model.feed_forward) / generation.tensor)
+    return layer * generation.batched_tokens + 2 * FP32 * model.vocabulary * generation.sequences

@@ -7,9 +7,9 @@ from verl_spo.planning.hardware import Hardware
 from verl_spo.planning.memory import TrainingMemory
 from verl_spo.planning.rollout import RolloutMemory
 from verl_spo.planning.settings import Generation, Training, Work
+from verl_spo.planning.sizes import BF16
 from verl_spo.training.architecture import Architecture
 
-_BF16 = 2
 _PASSES = 3
 """Forward and backward pass are three forward passes' FLOPs (verl/utils/flops_counter.py counts 6 a parameter)."""
 
@@ -100,4 +100,4 @@ def _generation(
 def _weight_sync(model: Architecture, training: Training, memory: TrainingMemory, hardware: Hardware) -> float:
     """Every replica gets all weights; what is offloaded leaves the GPU and comes back once a step."""
     moved = memory.parameters * training.parameters_offloaded + memory.optimizer * training.optimizer_offloaded
-    return (_BF16 * model.parameters + 2 * moved) / (hardware.transfer * 1e9)
+    return (BF16 * model.parameters + 2 * moved) / (hardware.transfer * 1e9)

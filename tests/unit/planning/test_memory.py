@@ -5,8 +5,8 @@ import pytest
 from tests.support.planned import QWEN3_8B, built, megatron, training
 from verl_spo.planning import memory
 from verl_spo.planning.building import Built
-from verl_spo.planning.memory import GIB
 from verl_spo.planning.settings import Training
+from verl_spo.planning.sizes import GIB
 from verl_spo.training.parallelism import Parallelism
 
 WHOLE = QWEN3_8B.parameters

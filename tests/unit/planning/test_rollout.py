@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.planned import GENERATION, QWEN3_8B
 from verl_spo.planning import rollout
-from verl_spo.planning.memory import GIB
+from verl_spo.planning.sizes import GIB
 
 
 def test_the_cache_is_what_weights_and_computing_leave() -> None:

@@ -7,8 +7,8 @@ import pytest
 from tests.support.planned import GENERATION, QWEN3_8B, WORK, built, megatron, training
 from verl_spo.planning import memory, rollout, timing
 from verl_spo.planning.hardware import Hardware
-from verl_spo.planning.memory import GIB
 from verl_spo.planning.settings import Generation, Training, Work
+from verl_spo.planning.sizes import GIB
 from verl_spo.planning.timing import StepTime
 
 FLOPS = 526e15
