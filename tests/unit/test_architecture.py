@@ -82,7 +82,7 @@ INSIDE = {
         "benchmarks": {"prompts", "seeding"},
         "samples": {"agent_loop_names", "seeding", "sessions", "trajectories"},
         "validation": {"benchmarks", "samples", "verl_options"},
-        "evaluation": {"benchmarks", "launcher", "samples", "seeding", "verl_options"},
+        "evaluation": {"benchmarks", "launcher", "samples", "seeding", "trajectories", "verl_options"},
         "provenance": set(),
         "plugin_check": set(),
         "deadline": set(),

@@ -25,9 +25,9 @@ from verl_spo.training.benchmarks import Benchmark, Labelled, label
 from verl_spo.training.launcher import EVALUATES
 from verl_spo.training.samples import Answer, AnswerReader, Failures, samples_of
 from verl_spo.training.seeding import FIELD
+from verl_spo.training.trajectories import ENDED
 
 _PARTITION = "val"
-_ENDED = ("finished", "failure")
 # A schedule that Megatron takes, whatever its warm-up: nothing is trained.
 _STEPS = 10**9
 _log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class EvaluationTrainer(PPOTrainerSync):  # type: ignore[misc]
     def _ended(self, asked: Mapping[str, Key]) -> dict[str, Answer | None]:
         """The answers that are there, by request; verl's queue forgets them."""
         known = (tq.kv_list(_PARTITION) or {}).get(_PARTITION, {})
-        uids = [uid for uid in asked if known[uid]["status"] in _ENDED]
+        uids = [uid for uid in asked if known[uid]["status"] in ENDED]
         if not uids:
             return {}
         outputs = {key: tag for key, tag in known.items() if key.rpartition("_")[0].rpartition("_")[0] in uids}

@@ -11,6 +11,9 @@ from transfer_queue import KVBatchMeta
 
 from verl_spo.core.baseline import squared_gradient_norm
 
+ENDED = ("finished", "failure")
+"""Statuses of a request in the TransferQueue that gets no more trajectories (verl's replay_buffer.py:90)."""
+
 
 @dataclass(frozen=True)
 class Outcomes:

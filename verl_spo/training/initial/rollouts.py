@@ -15,10 +15,9 @@ from verl_spo.core.spo import SPO
 from verl_spo.core.tracker import ValueTracker
 from verl_spo.training.initial.sources import tracker_of
 from verl_spo.training.recorder import Recorder
-from verl_spo.training.trajectories import read_session_rewards
+from verl_spo.training.trajectories import ENDED, read_session_rewards
 
 _UID = "init"
-_ENDED = ("finished", "failure")
 _log = logging.getLogger(__name__)
 
 
@@ -67,7 +66,7 @@ def wait_for(uids: Set[str], interval_s: float) -> KVBatchMeta:
     """Wait for requests; their trajectories. verl's replay buffer would replace those that failed by others."""
     while True:
         known = tq.kv_list("train")["train"]
-        if all(known[uid]["status"] in _ENDED for uid in uids):
+        if all(known[uid]["status"] in ENDED for uid in uids):
             break
         time.sleep(interval_s)
     trajectories = {key: tag for key, tag in known.items() if key not in uids}
