@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from verl_spo.errors import ConfigError
 from verl_spo.launching.processes import end_marked
 from verl_spo.launching.recipes import override
+from verl_spo.training.launcher import MARK
 
 _log = logging.getLogger(__name__)
 
@@ -118,4 +119,4 @@ def _end_on_nodes(mark: str, ray: Any) -> None:
 
 
 def _hint(mark: str) -> str:
-    return f"what the run left has VERL_SPO_LAUNCH={mark} in its environment, and shared memory in /dev/shm"
+    return f"what the run left has {MARK}={mark} in its environment, and shared memory in /dev/shm"
