@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[1]
 PICTURE = PROJECT / "docs" / "images" / "architecture.svg"
 ROOTS = (PROJECT / "verl_spo", PROJECT / "dashboard" / "verl_spo_dashboard")
 DASHBOARD = "dashboard"
-EVERYBODYS = frozenset({"__init__", "__main__", "config", "data_file", "errors"})
+EVERYBODYS = frozenset({"__init__", "__main__", "config", "data_file", "errors", "wording"})
 """Modules beside the folders that are no rooms."""
 
 WIDTH, ROW, BOX_WIDTH, BOX_HEIGHT = 920, 92, 116, 38

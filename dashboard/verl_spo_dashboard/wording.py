@@ -48,13 +48,6 @@ def counted(count: int, thing: str) -> str:
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
-def byte_size(count: float) -> str:
-    """Such as `12 B`, `3.4 MiB`."""
-    units = ("B", "KiB", "MiB", "GiB", "TiB")
-    place = min(len(units) - 1, max(0, int(math.log(count, 1024)))) if count >= 1 else 0
-    return f"{count / 1024**place:.{1 if place else 0}f} {units[place]}"
-
-
 def local_time(seconds: float) -> datetime:
     """A time since the epoch on the clock of who looks at the page."""
     return datetime.fromtimestamp(seconds, _zone())

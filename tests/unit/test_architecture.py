@@ -28,7 +28,7 @@ ALLOWED = {
     "planning": {"errors", "config", "training"},
     "watching": {"errors", "config", "store"},
     "simulation": {"errors", "store"},
-    "verl_spo_dashboard": {"errors", "config", "core", "data_file", "evaluation", "store", "watching"},
+    "verl_spo_dashboard": {"errors", "config", "core", "data_file", "evaluation", "store", "watching", "wording"},
     "cli": {
         "errors",
         "config",
@@ -45,10 +45,12 @@ ALLOWED = {
         "watching",
         "simulation",
         "verl_spo_dashboard",
+        "wording",
     },
     "config": {"errors"},
     "errors": set(),
     "data_file": set(),
+    "wording": set(),
     "plugin": {"cpu", "training", "launching"},
 }
 # The same one level down.

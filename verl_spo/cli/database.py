@@ -55,15 +55,6 @@ def moment(seconds: float | None) -> str:
     return "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def size(count: float) -> str:
-    """A number of bytes for people."""
-    units = ("B", "KiB", "MiB", "GiB", "TiB")
-    place = 0
-    while count >= 1024 and place < len(units) - 1:
-        count, place = count / 1024, place + 1
-    return f"{count:.0f} {units[place]}" if place == 0 else f"{count:.1f} {units[place]}"
-
-
 def _json(value: Any) -> Any:
     if isinstance(value, float):
         return value if abs(value) < float("inf") else None

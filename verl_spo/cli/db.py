@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from verl_spo.cli.app import App
-from verl_spo.cli.database import DEFAULT_DB, Db, Json, confirm, print_json, print_table, size, tell
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, confirm, print_json, print_table, tell
 from verl_spo.cli.terminal import say
 from verl_spo.store import open_reader, queries
 from verl_spo.store.database import schema_version
@@ -15,6 +15,7 @@ from verl_spo.store.database.urls import describe, parse
 from verl_spo.store.runs import upkeep
 from verl_spo.store.runs.upkeep import Policy
 from verl_spo.store.schema import HEAD
+from verl_spo.wording import byte_size
 
 app = App(help="Upgrade, measure and tidy the database.", no_args_is_help=True)
 
@@ -51,9 +52,11 @@ def stats(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
         print_json(asdict(found))
         return
     print_table(("table", "rows"), [(table.name, f"{table.rows:,}") for table in found.tables])
-    rows = [(run.name, f"{run.observations:,}", f"{run.superseded:,}", size(run.rollout_bytes)) for run in found.runs]
+    rows = [
+        (run.name, f"{run.observations:,}", f"{run.superseded:,}", byte_size(run.rollout_bytes)) for run in found.runs
+    ]
     print_table(("run", "observations", "superseded", "texts"), rows)
-    say(f"{size(found.size)} in all")
+    say(f"{byte_size(found.size)} in all")
 
 
 @app.command()
@@ -80,7 +83,7 @@ def prune(
         gone = upkeep.prunable(engine, policy)
         if not as_json:
             print_table(("table", "rows to delete"), [(name, f"{rows:,}") for name, rows in gone.rows.items()])
-            say(f"{size(gone.rollout_bytes)} of text, {len(wanted)} runs")
+            say(f"{byte_size(gone.rollout_bytes)} of text, {len(wanted)} runs")
         going = not dry_run and any(gone.rows.values())
         if going:
             if not yes:
@@ -101,4 +104,4 @@ def vacuum(db: Db = DEFAULT_DB, as_json: Json = False) -> None:
         upkeep.vacuum(engine)
     with open_reader(db) as reader:
         after = upkeep.stats(reader).size
-    tell({"before": before, "after": after}, f"{size(before)} -> {size(after)}", as_json)
+    tell({"before": before, "after": after}, f"{byte_size(before)} -> {byte_size(after)}", as_json)

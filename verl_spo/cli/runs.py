@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from verl_spo.cli.app import App
-from verl_spo.cli.database import DEFAULT_DB, Db, Json, RunName, confirm, moment, print_json, print_table, size, tell
+from verl_spo.cli.database import DEFAULT_DB, Db, Json, RunName, confirm, moment, print_json, print_table, tell
 from verl_spo.cli.terminal import say
 from verl_spo.store import open_reader, queries
 from verl_spo.store.database.connections import writing
 from verl_spo.store.queries import RunDetail
 from verl_spo.store.runs import manage
+from verl_spo.wording import byte_size
 
 app = App(help="List, show, rename, tag and delete runs.", no_args_is_help=True)
 
@@ -108,7 +109,7 @@ def _show(found: RunDetail) -> None:
         ("created", moment(run.created_at)),
         ("last sign of life", moment(run.heartbeat_at)),
         ("ended", moment(run.ended_at)),
-        ("texts", size(run.rollout_bytes)),
+        ("texts", byte_size(run.rollout_bytes)),
         ("tags", ", ".join(run.tags)),
         *([("branched from", f"{run.parent_name}, step {run.parent_step}")] if run.parent_name else []),
         ("uid", run.uid),

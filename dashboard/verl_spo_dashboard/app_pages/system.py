@@ -10,10 +10,11 @@ from verl_spo.config import StoreConfig
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import DatabaseSize, RunDetail, RunRow
 from verl_spo.store.schema import HEAD
+from verl_spo.wording import byte_size
 from verl_spo_dashboard import charts, data, frame
 from verl_spo_dashboard.charts import Line, Titles
 from verl_spo_dashboard.series import last_number
-from verl_spo_dashboard.wording import NOTHING, byte_size, duration, local_time, number
+from verl_spo_dashboard.wording import NOTHING, duration, local_time, number
 
 QUEUE = "spo/store/queue_depth"
 DISK = "spo/store/disk_free_gb"

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from verl_spo.store.queries import RunRow
-from verl_spo_dashboard.wording import NOTHING, byte_size, counted, duration, number, running_time
+from verl_spo_dashboard.wording import NOTHING, counted, duration, number, running_time
 
 RUN = RunRow(1, "run", "u", "running", 1, 1000.0, 1500.0, None, 3, 0.0, 8, 0, ())
 
@@ -39,18 +39,3 @@ def test_a_run_takes_time_until_it_ends_or_was_last_heard_of() -> None:
 
 def test_one_is_singular() -> None:
     assert [counted(count, "run") for count in (0, 1, 1024)] == ["0 runs", "1 run", "1,024 runs"]
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.0 KiB"),
-        (1.5 * 2**20, "1.5 MiB"),
-        (2**30, "1.0 GiB"),
-        (2**60, "1048576.0 TiB"),
-    ],
-)
-def test_sizes_have_binary_units(count: float, text: str) -> None:
-    assert byte_size(count) == text
