@@ -57,12 +57,6 @@ def write(file: Path, problems: Sequence[Problem], split: str, style: Style, mad
     replace(unfinished, told)
 
 
-def read_provenance(file: Path) -> dict[str, Any] | None:
-    """What a parquet file says of its making; None if it is not ours."""
-    text = (pq.read_schema(file).metadata or {}).get(PROVENANCE_KEY)
-    return None if text is None else dict(json.loads(text))
-
-
 def _row(problem: Problem, index: int, split: str, style: Style) -> dict[str, Any]:
     messages = [{"role": "user", "content": problem.prompt(style)}]
     extra = {"split": split, "index": index, **problem.extra}

@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from tests.support.published import ROWS, dapo_row, publish
 from verl_spo.cli.data import app
 from verl_spo.datasets.sources import SOURCES
-from verl_spo.datasets.writing import read_provenance
 from verl_spo.errors import DataError
 
 
@@ -28,7 +27,7 @@ def test_every_set_is_written_from_a_folder(tmp_path, name) -> None:
     rows = pq.read_table(tmp_path / "data" / f"{name}.parquet").to_pylist()
     assert {row["data_source"] for row in rows} == {SOURCES[name].data_source}
     assert all("\\boxed{}" in row["prompt"][0]["content"] for row in rows)
-    made = read_provenance(tmp_path / "data" / f"{name}.parquet")
+    made = json.loads((tmp_path / "data" / f"{name}.provenance").read_text())
     assert made["source"]["repository"] == SOURCES[name].repository
     assert made["source"]["files"][0]["name"] == "data/train-00000-of-00001.parquet"
     assert made["source"]["counts"]["problems"] == len(rows)
@@ -72,4 +71,4 @@ def test_puzzles_are_written_in_two_parts_with_nothing_in_common(tmp_path) -> No
     questions = [row["prompt"][0]["content"] for row in train + validation]
     assert len(set(questions)) == 30
     assert {row["data_source"] for row in validation} == {"reasoning_gym/gcd", "reasoning_gym/chain_sum"}
-    assert read_provenance(tmp_path / "train.parquet")["options"]["task"] == ["gcd", "chain_sum"]
+    assert json.loads((tmp_path / "train.provenance").read_text())["options"]["task"] == ["gcd", "chain_sum"]
