@@ -6,7 +6,6 @@ import numpy as np
 
 from verl_spo.config import StoreConfig
 from verl_spo.store.evaluating import Evaluating
-from verl_spo.store.evaluations import REWARD
 from verl_spo.store.records import EvaluationInfo, Finish, Origin, PromptRecord, Samples, Verdicts
 
 SETTINGS = {"temperature": 0.6, "top_p": 0.95}
@@ -89,6 +88,3 @@ def _answers(asked: EvaluationInfo, skill: float, text: str) -> tuple[Samples, V
     )
     judged = Verdicts(place.tolist(), sample.tolist(), right.astype(float).tolist(), found, found, [False] * place.size)
     return answered, judged
-
-
-__all__ = ["REWARD", "benchmark_prompts", "benchmarked"]
