@@ -11,13 +11,12 @@ import streamlit as st
 from verl_spo.config import StoreConfig
 from verl_spo.errors import StoreError
 from verl_spo.store import Reader, open_reader, queries
-from verl_spo.store.database.urls import is_sqlite, parse, sqlite_path
+from verl_spo.store.database.urls import VARIABLE, is_sqlite, parse, sqlite_path
 from verl_spo.store.queries import Cursor, Progress, RunRow
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard import login, series
 from verl_spo_dashboard.difficulty_data import Difficulties
 from verl_spo_dashboard.overview import Overviews
-from verl_spo_dashboard.server import DB_VARIABLE
 
 HEAT_MAP_STEPS = 100
 
@@ -31,7 +30,7 @@ def reader() -> Reader:
         SPOError: Who looks at the page must log in, and has not.
     """
     login.check()
-    url = os.environ.get(DB_VARIABLE, StoreConfig().url)
+    url = os.environ.get(VARIABLE, StoreConfig().url)
     return _open(url, _identity(url))
 
 

@@ -19,7 +19,6 @@ from verl_spo_dashboard.auth import LOOPBACK, Auth
 
 APP = Path(__file__).with_name("app.py")
 GUARDED = Path(__file__).with_name("guarded.py")
-DB_VARIABLE = VARIABLE
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8501
 START_TIMEOUT_S = 120.0
@@ -67,7 +66,7 @@ def serve(url: str, host: str = DEFAULT_HOST, port: int | None = None, rules: Au
         raise ConfigError(f"--port {port}: must be from 0 to {_LAST_PORT}")
     port = _free_port(host, rules.port if rules and port is None else port)
     # Not as an argument: the list of processes shows those to everybody, and a URL may hold a password.
-    environment = {**os.environ, DB_VARIABLE: resolved(url), auth.VARIABLE: str(rules.path) if rules else ""}
+    environment = {**os.environ, VARIABLE: resolved(url), auth.VARIABLE: str(rules.path) if rules else ""}
     process = subprocess.Popen(command(host, port, rules), env=environment, stdout=subprocess.DEVNULL)
     try:
         address = _address(_ANY_HOST.get(host, host), port)

@@ -5,14 +5,15 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from verl_spo_dashboard.server import APP, DB_VARIABLE
+from verl_spo.store.database.urls import VARIABLE
+from verl_spo_dashboard.server import APP
 
 
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A database, not made yet, that the pages show."""
     url = f"sqlite:///{tmp_path / 'runs.db'}"
-    monkeypatch.setenv(DB_VARIABLE, url)
+    monkeypatch.setenv(VARIABLE, url)
     # What one test read is not another one's.
     st.cache_resource.clear()
     st.cache_data.clear()
