@@ -1,25 +1,27 @@
-"""`verl-spo score`: what scorers say of stored samples."""
+"""What scorers say of stored samples, and the option that names them."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated
 
 import typer
 
-from verl_spo.cli.database import DEFAULT_DB, Db
 from verl_spo.cli.terminal import say
 from verl_spo.config import StoreConfig
 from verl_spo.datasets.sources import SOURCES
 from verl_spo.errors import ConfigError, DataError
 from verl_spo.rewards import SCORERS
-from verl_spo.store import Reader, open_reader, queries
+from verl_spo.store import Reader, queries
 from verl_spo.store.evaluating import Evaluating
 from verl_spo.store.queries import EvaluationRow
 from verl_spo.store.records import Finish, Verdicts
 
 MATHEMATICS = ("math_verify", "reference")
 """The scorers of the published sets, the default one first."""
+
+PUBLISHED = frozenset(source.data_source for source in SOURCES.values())
+"""The published sets, as the store calls benchmarks."""
+
 _NEED_ROWS = ("reasoning_gym",)
-_PUBLISHED = {source.data_source for source in SOURCES.values()}
 
 Scorers = Annotated[
     list[str] | None,
@@ -28,28 +30,6 @@ Scorers = Annotated[
         help="math_verify, reference or math_dapo; may be repeated. By default the first two, of published sets.",
     ),
 ]
-
-
-def score(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Name of a run; its validations are judged, too.")],
-    scorer: Scorers = None,
-    again: Annotated[bool, typer.Option("--again", help="Judge what is judged already, too.")] = False,
-    db: Db = DEFAULT_DB,
-) -> None:
-    """Judge a run's stored samples by more scorers than the reward of its recipe."""
-    with open_reader(db) as reader:
-        rows = queries.evaluations(reader, queries.run(reader, run).run.id)
-        if judge(reader, db, rows, scorer, again):
-            return
-    say(f"{run}: nothing to judge; {_why_nothing(rows, scorer)}")
-
-
-def _why_nothing(rows: Sequence[EvaluationRow], scorers: Sequence[str] | None) -> str:
-    if not rows:
-        return "it has no samples: `verl-spo evaluate` makes some"
-    if scorers is None and not any(row.benchmark in _PUBLISHED for row in rows):
-        return f"name a --scorer for {', '.join(sorted({row.benchmark for row in rows}))}, which are no published sets"
-    return "all samples are judged; --again judges them again"
 
 
 def judge(
@@ -72,7 +52,7 @@ def judge(
     total = 0
     with Evaluating(StoreConfig(url=db)) as store:
         for row in rows:
-            for name in names if scorers is not None or row.benchmark in _PUBLISHED else ():
+            for name in names if scorers is not None or row.benchmark in PUBLISHED else ():
                 count = 0
                 for verdicts in _verdicts(reader, row, name, again):
                     store.judge(row.id, name, verdicts)
@@ -89,7 +69,7 @@ def scorers_of(scorers: Sequence[str] | None, benchmarks: Collection[str]) -> Se
     Raises:
         ConfigError: There is no such scorer, it needs what is not installed, or what the store does not have.
     """
-    names = scorers if scorers is not None else MATHEMATICS if _PUBLISHED & {*benchmarks} else ()
+    names = scorers if scorers is not None else MATHEMATICS if PUBLISHED & {*benchmarks} else ()
     for name in names:
         if name in _NEED_ROWS:
             raise ConfigError(

@@ -33,7 +33,7 @@ COMMANDS = {
     "evaluate": Command(
         "evaluate:evaluate", "Answer benchmarks by verl's own rollout, and keep every sample.", overrides=True
     ),
-    "score": Command("judging:score", "Judge a run's stored samples by more scorers than the reward of its recipe."),
+    "score": Command("score:score", "Judge a run's stored samples by more scorers than the reward of its recipe."),
     "report": Command(
         "report:report",
         "Write avg@k, maj@k and pass@k of a policy with their intervals, from its stored samples.",
