@@ -73,7 +73,7 @@ INSIDE = {
     },
     "training": {
         "agent_loop_names": set(),
-        "verl_options": {"agent_loop_names"},
+        "verl_options": {"agent_loop_names", "launcher"},
         "launcher": set(),
         "phases": {"launcher"},
         "quiet": set(),
@@ -129,9 +129,9 @@ INSIDE = {
         "policies": set(),
         "evaluation": {"compose", "launch", "policies", "recipes", "secrets"},
         "nodes": {"cluster"},
-        "doctor": {"cluster", "compose", "launch", "nodes", "recipes"},
+        "doctor": {"compose", "nodes"},
         "commands": {"launch", "recipes", "secrets"},
-        "targets": {"commands", "compose", "launch", "processes", "secrets"},
+        "targets": {"commands", "compose", "processes", "secrets"},
     },
 }
 ONLY_HERE = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from omegaconf import OmegaConf
 
 from verl_spo.launching import recipes, secrets
-from verl_spo.launching.launch import Launch, is_spo
+from verl_spo.launching.launch import Launch
 from verl_spo.store.database.urls import variable, without_secrets
 from verl_spo.training import verl_options
 from verl_spo.training.preflight import notes
@@ -16,7 +16,7 @@ def verl_command(launch: Launch) -> str:
     """The plain command that a recipe stands for, as a script for any POSIX shell, without secrets."""
     variables = {name: value for name, value in launch.environment.items() if name != notes.SAID}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-    if is_spo(launch.config) and (name := secrets.store_variable(launch.config)):
+    if verl_options.is_spo(launch.config) and (name := secrets.store_variable(launch.config)):
         lines.insert(0, f': "${{{name}:?must hold the URL of the database}}"')
     return "\n".join([*lines, " \\\n    ".join(_words(launch)), ""])
 
@@ -34,7 +34,7 @@ def resolved(launch: Launch) -> str:
 def first_lines(launch: Launch) -> Iterator[str]:
     """What to know of a run before verl says anything: its name, where to watch it, how to go on with it."""
     yield f"run:       {verl_options.run_name(launch.config)}"
-    if is_spo(launch.config):
+    if verl_options.is_spo(launch.config):
         url = verl_options.spo_config(launch.config).store.url
         shown = url if variable(url) else without_secrets(url)
         yield f"dashboard: {shlex.join(['verl-spo', 'dashboard', '--db', shown])}"

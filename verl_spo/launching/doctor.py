@@ -9,7 +9,6 @@ from omegaconf import DictConfig
 
 from verl_spo.errors import SPOError
 from verl_spo.launching import compose, nodes
-from verl_spo.launching.launch import is_spo
 from verl_spo.training import preflight, verl_options
 from verl_spo.training.preflight import Check
 
@@ -54,7 +53,7 @@ def look(subject: str, run: Callable[[], str | None]) -> Finding:
 
 def checks(config: DictConfig) -> list[Check]:
     """All that are made of a recipe; those of SPO only if its own options can be read."""
-    with_spo = is_spo(config)
+    with_spo = verl_options.is_spo(config)
     group = Check("the group spo", partial(_parse, config))
     readable = with_spo and look(group.subject, group.run).status == "ok"
     return [

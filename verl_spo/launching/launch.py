@@ -21,7 +21,7 @@ from verl_spo.launching.registration import Registration
 from verl_spo.launching.stopping import StopRequest
 from verl_spo.store.runs import owners
 from verl_spo.training import plugin_check, preflight, quiet, store_location, verl_options
-from verl_spo.training.launcher import EVALUATES, MARK, STOP_FILE
+from verl_spo.training.launcher import MARK, STOP_FILE
 from verl_spo.training.preflight import notes
 
 _log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Launch:
         with Log(log or self.folder / LOG_NAME, shown) as output, owners.owning() as mark:
             self.folder.mkdir(parents=True, exist_ok=True)
             run_folder.note(self.folder, verl_options.run_name(self.config))
-            if not is_spo(self.config):
+            if not verl_options.is_spo(self.config):
                 return endings.of(self._run(output, mark), self.config, output)
             return self._run_registered(output, mark)
 
@@ -123,9 +123,9 @@ def build(name: str, overrides: Sequence[str], config: DictConfig) -> Launch:
     Raises:
         StoreError: The database's URL is not one.
     """
-    given = secrets.without_password(config, overrides) if has_history(config) else list(overrides)
+    given = secrets.without_password(config, overrides) if verl_options.has_history(config) else list(overrides)
     full = given
-    if has_history(config):
+    if verl_options.has_history(config):
         store = store_location.fixed(verl_options.spo_config(config).store)
         full = [*given, *(recipes.override(f"++{option}", value) for option, value in store.items())]
         config = compose.load(name, full)
@@ -147,9 +147,9 @@ def check(config: DictConfig) -> None:
     except PluginError as error:
         # A user may know why; the checks that follow say what does not work.
         _log.warning("%s", error)
-    if evaluates(config):
+    if verl_options.evaluates(config):
         preflight.check_evaluation(config)
-    elif is_spo(config):
+    elif verl_options.is_spo(config):
         preflight.check(config)
         notes.log(config)
     else:
@@ -163,19 +163,3 @@ def _obeyed(exited: Exit, request: StopRequest, registration: Registration) -> b
     if not request.signal or exited.signal:
         return False
     return exited.status > _KILLED or (exited.status == 0 and not registration.finished())
-
-
-def is_spo(config: DictConfig) -> bool:
-    """Whether a recipe trains with SPO; others, such as a GRPO baseline, run as verl has them."""
-    of_spo = config.trainer.v1.trainer_mode.startswith("spo_") or config.algorithm.adv_estimator == "spo"
-    return bool(of_spo and not evaluates(config))
-
-
-def evaluates(config: DictConfig) -> bool:
-    """Whether a configuration trains nothing and answers benchmarks (`verl-spo evaluate`)."""
-    return bool(config.trainer.v1.trainer_mode == EVALUATES)
-
-
-def has_history(config: DictConfig) -> bool:
-    """Whether a configuration writes to the store."""
-    return is_spo(config) or evaluates(config)

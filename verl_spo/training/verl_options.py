@@ -7,8 +7,9 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from verl_spo.config import EvaluationConfig, SPOConfig
+from verl_spo.config import ADVANTAGE_ESTIMATOR, EvaluationConfig, SPOConfig
 from verl_spo.training.agent_loop_names import SINGLE_TURN
+from verl_spo.training.launcher import EVALUATES
 
 FILE_FORMATS = (".parquet", ".json", ".jsonl")
 """What verl reads (verl/utils/dataset/rl_dataset.py:173)."""
@@ -22,6 +23,23 @@ def spo_config(config: DictConfig) -> SPOConfig:
 def evaluation_config(config: DictConfig) -> EvaluationConfig:
     """The validated `evaluation` group of a verl config; all defaults where the group is absent."""
     return EvaluationConfig.from_mapping(plain(config.get("evaluation")) if config.get("evaluation") else {})
+
+
+def is_spo(config: DictConfig) -> bool:
+    """Whether a recipe trains with SPO; others, such as a GRPO baseline, run as verl has them."""
+    mode = config.trainer.v1.trainer_mode
+    of_spo = mode.startswith("spo_") or config.algorithm.adv_estimator == ADVANTAGE_ESTIMATOR
+    return bool(of_spo and not evaluates(config))
+
+
+def evaluates(config: DictConfig) -> bool:
+    """Whether a configuration trains nothing and answers benchmarks (`verl-spo evaluate`)."""
+    return bool(config.trainer.v1.trainer_mode == EVALUATES)
+
+
+def has_history(config: DictConfig) -> bool:
+    """Whether a configuration writes to the store."""
+    return is_spo(config) or evaluates(config)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

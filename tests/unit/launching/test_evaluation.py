@@ -13,7 +13,6 @@ from verl_spo.config import StoreConfig
 from verl_spo.errors import ConfigError, DataError
 from verl_spo.launching import evaluation
 from verl_spo.launching.evaluation import Sampling
-from verl_spo.launching.launch import evaluates, is_spo
 from verl_spo.launching.policies import Policy
 from verl_spo.launching.policies import find as find_policy
 from verl_spo.store import open_reader
@@ -57,8 +56,8 @@ def test_a_run_is_loaded_as_it_was_trained_and_sampled_as_asked(db: str, folder:
     policy, sampling = find(db, "demo/spo"), Sampling(samples=4, top_k=-1, max_response_length=8)
     launch = evaluation.prepare(policy, [folder / "data" / "validation.parquet"], sampling, db, None, [])
     config = launch.config
-    assert evaluates(config)
-    assert not is_spo(config)
+    assert verl_options.evaluates(config)
+    assert not verl_options.is_spo(config)
     assert launch.folder == folder / "checkpoints" / "spo" / "evaluations" / "global_step_4"
     assert config.trainer.resume_from_path == str(policy.checkpoint)
     assert config.data.val_files == [str(folder / "data" / "validation.parquet")]

@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from verl_spo.errors import ConfigError
-from verl_spo.launching import commands, compose, launch, secrets
+from verl_spo.launching import commands, compose, secrets
 from verl_spo.store.database.urls import without_secrets
 from verl_spo.training import preflight, store_location, verl_options
 
@@ -103,7 +103,7 @@ def of(recipe: str, overrides: Sequence[str], variables: Sequence[str] = ()) -> 
     """
     config = compose.load(recipe, overrides)
     needed = list(variables)
-    if launch.is_spo(config):
+    if verl_options.is_spo(config):
         preflight.check_options(config)
         overrides = secrets.without_password(config, overrides)
         config = compose.load(recipe, overrides)
@@ -119,7 +119,7 @@ def check_reachable(job: Job, why: str) -> None:
     Raises:
         ConfigError: It is a relative SQLite file.
     """
-    if launch.is_spo(job.config) and not secrets.store_variable(job.config):
+    if verl_options.is_spo(job.config) and not secrets.store_variable(job.config):
         store_location.check_path(verl_options.spo_config(job.config).store.url, why)
 
 
