@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from verl_spo.config import ADVANTAGE_ESTIMATOR
 from verl_spo.errors import PluginError
 
 Compute = Callable[[torch.Tensor, torch.Tensor], Mapping[str, float]]
 """From rewards and response mask, (rows, tokens) each, to the advantage of each trajectory by its uid."""
 
-NAME = "spo"
 _compute: ContextVar[Compute | None] = ContextVar("spo_advantages", default=None)
 
 
@@ -63,4 +63,4 @@ def spo_advantage(
 
 def register(core_algos: ModuleType) -> None:
     """Register with verl (verl/trainer/ppo/core_algos.py:116)."""
-    core_algos.register_adv_est(NAME)(spo_advantage)
+    core_algos.register_adv_est(ADVANTAGE_ESTIMATOR)(spo_advantage)
