@@ -11,15 +11,12 @@ from hashlib import blake2b
 import streamlit as st
 
 from verl_spo.errors import DataError
+from verl_spo.evaluation import stored
 from verl_spo.evaluation.comparison import Comparison, compare
 from verl_spo.evaluation.evaluated import FIGURES, Evaluated, interval_of
 from verl_spo.evaluation.intervals import Interval
-from verl_spo.evaluation.results import results_of
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import EvaluationRow, RunRow
-
-PREFERRED = "math_verify"
-"""The scorer that everybody means, where it has judged."""
 
 _SHORT = 24
 """Characters of a setting that is shown."""
@@ -84,10 +81,10 @@ def sampling(row: EvaluationRow) -> str:
 
 
 def scorers(database: Reader, row: EvaluationRow) -> list[str]:
-    """Who has judged all answers of an evaluation, the preferred one first."""
-    judged = _scorers(database, row.id, row.started_at, row.answered)
-    names = [name for name, count in judged.items() if count >= row.answered]
-    return sorted(names, key=lambda name: (name != PREFERRED, name))
+    """Who has judged all answers of an evaluation, the default one first."""
+    names = stored.judges(row, _scorers(database, row.id, row.started_at, row.answered))
+    default = stored.default_scorer([names])
+    return sorted(names, key=lambda name: (name != default, name))
 
 
 def evaluated(database: Reader, row: EvaluationRow, scorer: str) -> Evaluated:
@@ -147,9 +144,7 @@ def _scorers(_database: Reader, number: int, started_at: float, answered: int) -
 def _evaluated(
     _database: Reader, _row: EvaluationRow, number: int, started_at: float, samples: int, answered: int, scorer: str
 ) -> Evaluated:
-    scores = queries.evaluation_scores(_database, number, scorer)
-    results = results_of(_row.benchmark, scorer, _row.problems, scores)
-    return Evaluated(_row, queries.evaluation_problems(_database, number), results)
+    return stored.read(_database, _row, scorer)
 
 
 @st.cache_data(max_entries=16_384, show_spinner=False)

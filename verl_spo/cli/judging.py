@@ -16,7 +16,7 @@ from verl_spo.store.queries import EvaluationRow
 from verl_spo.store.records import Finish, Verdicts
 
 MATHEMATICS = ("math_verify", "reference")
-"""The scorers of the published sets, the default one first."""
+"""The scorers of the published sets."""
 
 PUBLISHED = frozenset(source.data_source for source in SOURCES.values())
 """The published sets, as the store calls benchmarks."""

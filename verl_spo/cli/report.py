@@ -10,12 +10,10 @@ import typer
 
 from verl_spo.cli.database import DEFAULT_DB, Db
 from verl_spo.cli.extras import require
-from verl_spo.cli.judging import MATHEMATICS
 from verl_spo.cli.terminal import say
 from verl_spo.errors import ConfigError, DataError
 from verl_spo.evaluation.formats import Format
 from verl_spo.store import Reader, open_reader, queries
-from verl_spo.store.evaluations import REWARD
 from verl_spo.store.queries import EvaluationRow
 from verl_spo.store.records import Origin
 
@@ -55,13 +53,14 @@ def report(
     require("report")
     from verl_spo.evaluation.rendering import render
     from verl_spo.evaluation.report import build
+    from verl_spo.evaluation.stored import default_scorer
 
     origin, ks = Origin.VALIDATION if validation else Origin.EVALUATION, _numbers(k)
     with open_reader(db) as reader:
         everything = _rows(reader, run, origin)
         chosen = _of_step(everything, run, step, setting)
         ways = _other_ways(everything, chosen)
-        judged_by = scorer or _scorer(reader, chosen)
+        judged_by = scorer or default_scorer(_judges(reader, each) for each in chosen)
         alike = [row for row in everything if row.settings == chosen[0].settings]
         other = None if against is None else _against(reader, run, against, origin, judged_by, setting)
         evaluated = [_looked_at(reader, each, text) for each in _evaluated(reader, chosen, judged_by)]
@@ -158,16 +157,17 @@ def _said(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _scorer(reader: Reader, rows: Sequence[EvaluationRow]) -> str:
-    """The one that everybody means: Math-Verify where it has judged, else the recipe's own reward function."""
-    judged = [queries.evaluation_scorers(reader, row.id) for row in rows]
-    return MATHEMATICS[0] if all(MATHEMATICS[0] in scorers for scorers in judged) else REWARD
+def _judges(reader: Reader, row: EvaluationRow) -> list[str]:
+    """Who has judged all answers of an evaluation."""
+    from verl_spo.evaluation.stored import judges
+
+    return judges(row, queries.evaluation_scorers(reader, row.id))
 
 
 def _judged(reader: Reader, rows: Sequence[EvaluationRow], scorer: str) -> list["Evaluated"]:
     """Those of many steps that are complete, and that the scorer has judged."""
-    judged = {row.id: queries.evaluation_scorers(reader, row.id).get(scorer, 0) for row in rows if row.complete}
-    return _evaluated(reader, [row for row in rows if row.answered and judged.get(row.id) == row.answered], scorer)
+    judged = [row for row in rows if row.complete and row.answered and scorer in _judges(reader, row)]
+    return _evaluated(reader, judged, scorer)
 
 
 def _looked_at(reader: Reader, evaluated: "Evaluated", characters: int) -> "Evaluated":
@@ -188,14 +188,6 @@ def _looked_at(reader: Reader, evaluated: "Evaluated", characters: int) -> "Eval
 
 
 def _evaluated(reader: Reader, rows: Sequence[EvaluationRow], scorer: str) -> list["Evaluated"]:
-    from verl_spo.evaluation.evaluated import Evaluated
-    from verl_spo.evaluation.results import results_of
+    from verl_spo.evaluation.stored import read
 
-    return [
-        Evaluated(
-            row,
-            queries.evaluation_problems(reader, row.id),
-            results_of(row.benchmark, scorer, row.problems, queries.evaluation_scores(reader, row.id, scorer)),
-        )
-        for row in rows
-    ]
+    return [read(reader, row, scorer) for row in rows]

@@ -16,7 +16,7 @@ from verl_spo.config import StoreConfig
 from verl_spo.errors import ConfigError, DataError, SPOError, StoreError
 from verl_spo.store import open_reader, queries
 from verl_spo.store.evaluating import Evaluating
-from verl_spo.store.records import EvaluationInfo, Finish, Origin, Samples
+from verl_spo.store.records import EvaluationInfo, Finish, Origin, Samples, Verdicts
 
 ANSWERS = (r"</think> so \boxed{%s}", r"</think> \boxed{%s.0}", r"</think> \boxed{0}", "I do not know")
 
@@ -119,6 +119,17 @@ def test_scorers_judge_what_is_stored(db: str) -> None:
     assert "all samples are judged; --again" in said
     assert "has judged 12 samples" in run("score", "other", "--scorer", "reference", "--again").output
     assert "Judged by `reference`" in run("report", "other", "--scorer", "reference").output
+
+
+def test_a_scorer_that_has_judged_a_part_is_not_the_default(db: str) -> None:
+    with open_reader(db) as reader:
+        (row,) = queries.evaluations(reader, 2)
+    with Evaluating(StoreConfig(url=db)) as store:
+        store.judge(row.id, "math_verify", Verdicts([0, 0], [0, 1], [1.0, 1.0], ["1", "1"], ["1", "1"], [False] * 2))
+    result = run("report", "other")
+    assert result.exit_code == 0, result.output
+    assert "Judged by `reward`" in result.output
+    refused(DataError, "'math_verify' has not judged 10 of 12", "report", "other", "--scorer", "math_verify")
 
 
 @pytest.mark.slow
