@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,41 +82,73 @@ def hand_on_in_secret(environment: Mapping[str, str]) -> dict[str, str]:
     return {_JOB_CONFIG: json.dumps({"metadata": {}, **job, "runtime_env": {**runtime_env, "env_vars": variables}})}
 
 
-def end_everywhere(mark: str, address: str) -> None:
-    """End what carries a launch's mark on every node, and say what may be left."""
+@dataclass(frozen=True)
+class Answer:
+    """What came of a question to a node.
+
+    Attributes:
+        host: The node's name.
+        value: What it answered.
+        error: Why it did not; a `TimeoutError` if it said nothing in time.
+    """
+
+    host: str
+    value: Any = None
+    error: Exception | None = None
+
+
+def ask_everywhere(address: str, question: Callable[..., Any], *arguments: object) -> list[Answer]:
+    """Call a function on every node of a cluster, on all at once.
+
+    Raises:
+        ConnectionError: There is no cluster at the address.
+    """
     import ray
 
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        _log.warning("Ray cluster %s: cannot be asked to end the run's processes (%s); %s", address, error, _hint(mark))
-        return
+        raise ConnectionError(str(error)) from error
     try:
-        _end_on_nodes(mark, ray)
+        return _ask(ray, question, arguments)
     finally:
         ray.shutdown()
 
 
-def _end_on_nodes(mark: str, ray: Any) -> None:
+def _ask(ray: Any, question: Callable[..., Any], arguments: Sequence[object]) -> list[Answer]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    task = ray.remote(num_cpus=0, max_retries=0)(end_marked)
+    task = ray.remote(num_cpus=0, max_retries=0)(question)
     nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
     asked = {
-        task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(mark): host
+        task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(*arguments): host
         for node, host in nodes.items()
     }
-    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
-    for answer in answered:
-        try:
-            left = ray.get(answer)
-        except ray.exceptions.RayError as error:
-            _log.warning("node %s: %s; %s", asked[answer], error, _hint(mark))
+    _, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
+    answers = []
+    for answer, host in asked.items():
+        if answer in silent:
+            answers.append(Answer(host, error=TimeoutError("does not answer")))
             continue
-        if left:
-            _log.warning("node %s: %s of this run: still there after SIGKILL", asked[answer], ", ".join(left))
-    for answer in silent:
-        _log.warning("node %s: does not answer; %s", asked[answer], _hint(mark))
+        try:
+            answers.append(Answer(host, ray.get(answer)))
+        except ray.exceptions.RayError as error:
+            answers.append(Answer(host, error=error))
+    return answers
+
+
+def end_everywhere(mark: str, address: str) -> None:
+    """End what carries a launch's mark on every node, and say what may be left."""
+    try:
+        answers = ask_everywhere(address, end_marked, mark)
+    except ConnectionError as error:
+        _log.warning("Ray cluster %s: cannot be asked to end the run's processes (%s); %s", address, error, _hint(mark))
+        return
+    for answer in answers:
+        if answer.error:
+            _log.warning("node %s: %s; %s", answer.host, answer.error, _hint(mark))
+        elif answer.value:
+            _log.warning("node %s: %s of this run: still there after SIGKILL", answer.host, ", ".join(answer.value))
 
 
 def _hint(mark: str) -> str:

@@ -1,15 +1,14 @@
 """The nodes of a Ray cluster that a run will join: what is installed there, and which of the run's files they see."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
 from verl_spo.errors import ConfigError, PluginError
 from verl_spo.launching import cluster
+from verl_spo.launching.cluster import Answer
 from verl_spo.training import provenance, verl_options
 
 
@@ -66,30 +65,22 @@ def survey(address: str, wanted: Sequence[str]) -> list[Node]:
         ConfigError: There is no cluster at the address, or a node does not answer.
         PluginError: A node lacks verl-spo.
     """
-    import ray
-
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        answers = cluster.ask_everywhere(address, _look, list(wanted))
+    except ConnectionError as error:
         raise ConfigError(f"Ray cluster {address}: {error}; start it, or unset RAY_ADDRESS") from error
-    try:
-        return [_ask(ray, node, wanted) for node in ray.nodes() if node["Alive"]]
-    finally:
-        ray.shutdown()
+    return [_node(answer) for answer in answers]
 
 
-def _ask(ray: Any, node: dict[str, Any], wanted: Sequence[str]) -> Node:
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    host, there = node["NodeManagerHostname"], NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-    task = ray.remote(num_cpus=0, max_retries=0)(_look).options(scheduling_strategy=there)
-    try:
-        versions, missing = ray.get(task.remote(list(wanted)), timeout=cluster.ANSWER_S)
-    except ray.exceptions.GetTimeoutError as error:
-        raise ConfigError(f"node {host}: did not answer in {cluster.ANSWER_S:g} s") from error
-    except ray.exceptions.RayError as error:
-        raise PluginError(f"node {host}: cannot run verl-spo: {error}; install the same environment there") from error
-    return Node(host, versions, tuple(missing))
+def _node(answer: Answer) -> Node:
+    if isinstance(answer.error, TimeoutError):
+        raise ConfigError(f"node {answer.host}: did not answer in {cluster.ANSWER_S:g} s") from answer.error
+    if answer.error:
+        raise PluginError(
+            f"node {answer.host}: cannot run verl-spo: {answer.error}; install the same environment there"
+        ) from answer.error
+    versions, missing = answer.value
+    return Node(answer.host, versions, tuple(missing))
 
 
 def _look(wanted: list[str]) -> tuple[dict[str, str], list[str]]:
