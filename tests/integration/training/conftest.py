@@ -84,7 +84,7 @@ def beside_whole(whole_run: Path, run_dir: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def validated(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run `arithmetic/validated`: two steps on two ranks, every policy validated, a checkpoint."""
+    """The folder of a run `arithmetic/validated`: initial rollouts, two validated steps on two ranks, a checkpoint."""
     folder = tmp_path_factory.mktemp("validated")
     link(assets, folder)
     options = ("total_training_steps=2", "save_freq=2", "test_freq=1", "val_before_train=True")
@@ -95,6 +95,8 @@ def validated(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         *(f"trainer.{option}" for option in options),
         *small.TWO_RANKS,
         "actor_rollout_ref.rollout.val_kwargs.n=2",
+        "spo.init=rollouts",
+        "spo.init_rollouts=2",
         "spo.retention=drift",
         "spo.baseline=optimal",
     )

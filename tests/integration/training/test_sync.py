@@ -170,27 +170,34 @@ def test_weights_stay_in_sync_and_metrics_reach_the_store(validated: Path) -> No
     assert all((rollout.observation.seconds or 0) > 0 for rollout in rollouts)
 
 
-@pytest.mark.parametrize("beforehand", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_initial_values_come_from_rollouts(beforehand: bool, run_dir: Path, train: Callable[..., int]) -> None:
-    values, wanted = run_dir / "values.json", 2
-    if beforehand:
-        train("first", f"--out={values}", *ONCE, f"spo.init_rollouts={wanted}", command="init-values")
-        # As many responses to each prompt are there already, and enough.
-        wanted = 1
-    train("first", *ONCE, "spo.init=rollouts", f"spo.init_rollouts={wanted}")
+def test_initial_values_come_from_rollouts(validated: Path) -> None:
+    assert_begins_with_two_responses(validated, "arithmetic/validated")
+
+
+@pytest.mark.long
+def test_initial_values_are_there_beforehand(run_dir: Path, train: Callable[..., int]) -> None:
+    values = run_dir / "values.json"
+    train("first", f"--out={values}", *ONCE, "spo.init_rollouts=2", command="init-values")
+    # Two responses to each prompt are there already, and enough.
+    train("first", *ONCE, "spo.init=rollouts", "spo.init_rollouts=1")
+    scores = assert_begins_with_two_responses(run_dir, "arithmetic/first")
+    written = {digest: sum(each) for digest, each in json.loads(values.read_text()).items()}
+    assert written == {digest.hex(): reward_sum for digest, (_, reward_sum) in scores.items()}
+
+
+def assert_begins_with_two_responses(run_dir: Path, run: str) -> dict[bytes, tuple[int, float]]:
+    """The tracker begins with two responses to every prompt; returns `queries.init_scores`."""
     with open_reader(f"sqlite:///{run_dir}/verl_spo.db") as reader:
-        run_id = queries.run(reader, "arithmetic/first").run.id
+        run_id = queries.run(reader, run).run.id
         scores = queries.init_scores(reader, run_id)
         start = queries.step_summaries(reader, run_id)[0]
     assert len(scores) == 64
-    if beforehand:
-        written = {digest: sum(each) for digest, each in json.loads(values.read_text()).items()}
-        assert written == {digest.hex(): reward_sum for digest, (_, reward_sum) in scores.items()}
     assert {responses for responses, _ in scores.values()} == {2}
     assert 0 < sum(reward_sum for _, reward_sum in scores.values()) < 128
     # Jeffreys' estimates from two responses: 1/6, 1/2 and 5/6.
     assert (start.step, sum(start.value_histogram)) == (0, 64)
     assert {number for number, count in enumerate(start.value_histogram) if count} <= {3, 10, 16}
+    return scores
 
 
 @pytest.mark.long
