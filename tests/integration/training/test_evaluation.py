@@ -72,9 +72,7 @@ def test_a_run_is_validated_and_evaluated_sample_by_sample(validated: Path) -> N
     as_trained = ("--samples", "3", "--as-trained")
     # So few tokens at a time that many a prompt does not fit beside the others.
     cramped = ("actor_rollout_ref.rollout.max_num_batched_tokens=64", "actor_rollout_ref.rollout.max_num_seqs=16")
-    # Two ranks trained, and saved a part each.
-    one_engine = "trainer.n_gpus_per_node=1"
-    said = evaluate(validated, name, *as_trained, *cramped, one_engine)
+    said = evaluate(validated, name, *as_trained, *cramped)
     assert f"verl-spo report {name}" in said
     ((row, drawn),) = found(validated, name, Origin.EVALUATION)
     assert (row.step, row.wanted, row.samples) == (2, 3, 3 * PROBLEMS)
@@ -84,7 +82,7 @@ def test_a_run_is_validated_and_evaluated_sample_by_sample(validated: Path) -> N
     assert len({seed for _, _, seed, _ in kept}) == 3 * PROBLEMS
     # The first samples have the seeds that they had in validation: the same weights give the same answers.
     assert {each for each in kept if each[1] == 0} == {each for each in texts(validated, after) if each[1] == 0}
-    assert "all samples are there" in evaluate(validated, name, *as_trained, one_engine)
+    assert "all samples are there" in evaluate(validated, name, *as_trained)
     assert texts(validated, row) == kept
     report = [sys.executable, "-m", "verl_spo", "report", name, "--db", f"sqlite:///{validated}/verl_spo.db"]
     written = subprocess.run([*report, "--to", "html"], text=True, capture_output=True, check=True).stdout

@@ -28,7 +28,7 @@ from verl_spo.training.preflight import (
     vllm_arguments,
     weights,
 )
-from verl_spo.training.verl_options import branch_point, own_checkpoint, run_name, spo_config
+from verl_spo.training.verl_options import branch_point, checkpoint_folder, own_checkpoint, run_name, spo_config
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ def of_evaluation(config: DictConfig, spo: SPOConfig) -> list[Check]:
         Check("benchmarks", partial(data.check_validation, config)),
         *of_model(config),
         Check("database", partial(store_location.check, config, spo.store)),
+        Check("start", partial(_ranks, config)),
     ]
 
 
@@ -131,6 +132,12 @@ def _start(config: DictConfig, spo: SPOConfig) -> None:
         checkpoint.check(own, run_name(config))
     else:
         start.check(config, spo)
+    _ranks(config)
+
+
+def _ranks(config: DictConfig) -> None:
+    if folder := checkpoint_folder(config):
+        start.check_ranks(config, folder)
 
 
 def cheap(config: DictConfig, with_spo: bool) -> list[Check]:

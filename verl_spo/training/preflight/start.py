@@ -11,7 +11,7 @@ from verl_spo.config import SPOConfig
 from verl_spo.errors import ConfigError, DataError, StoreError
 from verl_spo.store import open_reader, queries
 from verl_spo.store.transfer.scores import read_scores
-from verl_spo.training import checkpoint
+from verl_spo.training import checkpoint, parallelism
 from verl_spo.training.verl_options import run_name
 
 
@@ -54,6 +54,24 @@ def check_branch(config: DictConfig, folder: Path) -> None:
             "set False"
         )
     checkpoint.check(folder, run_name(config), branches=True)
+
+
+def check_ranks(config: DictConfig, folder: Path) -> None:
+    """Look whether a checkpoint was written by as many ranks as will load it.
+
+    verl's FSDP engine loads no other number (verl/utils/checkpoint/fsdp_checkpoint_manager.py:215); Megatron's does.
+
+    Raises:
+        ConfigError: It was not.
+    """
+    layout = parallelism.of(config)
+    shards = (folder / "actor").glob("model_world_size_*_rank_0.pt") if layout.engine == "fsdp" else ()
+    saved = sorted(int(shard.name.split("_")[3]) for shard in shards)
+    if saved and layout.gpus not in saved:
+        raise ConfigError(
+            f"trainer.nnodes={config.trainer.nnodes} times trainer.n_gpus_per_node={config.trainer.n_gpus_per_node}: "
+            f"{folder} has the shards of {saved[0]} FSDP ranks, and verl loads them on no other number; set {saved[0]}"
+        )
 
 
 @contextmanager

@@ -34,6 +34,20 @@ def test_a_checkpoint_of_another_run_is_refused(demo_dir: Path) -> None:
     preflight.check(configure(demo_dir, "trainer.resume_mode=disable"))
 
 
+@pytest.mark.parametrize("option", [[], ["spo.branch_from={folder}"]])
+def test_a_checkpoint_of_other_ranks_is_refused_before_the_start(demo_dir: Path, option: list[str]) -> None:
+    name = "other" if option else "spo"
+    folder = demo_dir / "checkpoints" / name / "global_step_7"
+    checkpoint.save(folder, checkpoint.Checkpoint(checkpoint.Identity("uid", f"arithmetic/{name}", "00"), 7, {}))
+    (folder.parent / "latest_checkpointed_iteration.txt").write_text("7")
+    (folder / "actor").mkdir()
+    (folder / "actor" / "model_world_size_2_rank_0.pt").touch()
+    overrides = [each.format(folder=folder) for each in option]
+    with pytest.raises(ConfigError, match=r"trainer.n_gpus_per_node=1: .*global_step_7 has the shards of 2 FSDP ranks"):
+        preflight.check(configure(demo_dir, *overrides))
+    preflight.check(configure(demo_dir, *overrides, "trainer.n_gpus_per_node=2"))
+
+
 def test_a_run_may_begin_from_another_ones_checkpoint(demo_dir: Path) -> None:
     parent = demo_dir / "checkpoints" / "other" / "global_step_7"
     checkpoint.save(parent, checkpoint.Checkpoint(checkpoint.Identity("uid", "arithmetic/other", "00"), 7, {}))
