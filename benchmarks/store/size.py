@@ -44,6 +44,9 @@ def measure(url: str, pool: int, observations: int) -> dict[str, Any]:
     fill(url, pool, observations)
     filled = time.perf_counter() - started
     with open_reader(url) as reader:
+        first = _page(reader, "value", False, PromptFilter(), repeats=1)
+        firsts = {name: _page(reader, "value", False, where, repeats=1) for name, where in FILTERS.items()}
+        slowest = max(firsts, key=lambda name: firsts[name])
         pages = {
             f"{sort} {'down' if descending else 'up'}, {name}": _page(reader, sort, descending, where)
             for sort in SORTS
@@ -58,6 +61,10 @@ def measure(url: str, pool: int, observations: int) -> dict[str, Any]:
             "filling_s": round(filled, 1),
             "bytes": upkeep.stats(reader).size,
             "tracker_s": round(1e-3 * _timed(lambda: queries.tracker(reader, 1), 1), 2),
+            "pool_s": round(1e-3 * first, 2),
+            "following_ms": round(_following(url, reader, pool, observations // FILL_BATCH), 1),
+            "filter_first_ms_worst": round(firsts[slowest], 1),
+            "filter_first_worst": slowest,
             "page_ms_median": round(float(np.median(list(pages.values()))), 1),
             "page_ms_worst": round(pages[worst], 1),
             "page_worst": worst,
@@ -90,8 +97,23 @@ def _insert(engine: Engine, pool: int, step: int, batch: int) -> None:
         bulk.insert_columns(connection, table_of(Observation), {**columns, **made})
 
 
-def _page(reader: Reader, sort: Any, descending: bool, where: PromptFilter) -> float:
-    return _timed(lambda: queries.prompts(reader, 1, sort, descending, where))
+def _page(reader: Reader, sort: Any, descending: bool, where: PromptFilter, repeats: int = REPEATS) -> float:
+    return _timed(lambda: queries.prompts(reader, 1, sort, descending, where), repeats)
+
+
+def _following(url: str, reader: Reader, pool: int, steps: int) -> float:
+    """A page right after a step of 1,024 observations, while the run trains: the median of some steps."""
+    rows = tracker(pool, np.random.default_rng(1))
+    config = StoreConfig(url=url, durability_timeout_s=600)
+    writer = open_writer(config, info(NAME), prompts(pool), rows, resume_step=steps)
+    trainer, times = Trainer(pool, 1024, after=steps), []
+    for _ in range(1 + REPEATS):
+        writer.submit(trainer.record(trainer.arrays()))
+        writer.flush()
+        times.append(_page(reader, "value", False, PromptFilter(), repeats=1))
+    writer.close(Status.FINISHED)
+    # The first one has a new attempt to read.
+    return float(np.median(times[1:]))
 
 
 def _tick(url: str, reader: Reader) -> dict[str, Any]:

@@ -48,12 +48,12 @@ class Arrays:
 class Trainer:
     """Steps of a run, each with arrays of its own, as a trainer has them in hand."""
 
-    def __init__(self, pool: int, batch: int, seed: int = 0) -> None:
+    def __init__(self, pool: int, batch: int, seed: int = 0, after: int = 0) -> None:
         self._pool = pool
         self._batch = batch
         self._rng = np.random.default_rng(seed)
         self._sessions = [f"{number:032x}" for number in range(batch)]
-        self._step = 0
+        self._step = after
 
     def arrays(self) -> Arrays:
         """The next step's."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from verl_spo.store.queries import Movement, PromptFilter
-from verl_spo.store.queries.prompt_plan import Sort
+from verl_spo.store.queries.pool import Sort
 from verl_spo_dashboard import address
 
 ORDERS: dict[str, tuple[Sort, bool]] = {

@@ -10,7 +10,7 @@ from verl_spo.cli.database import DEFAULT_DB, Db, Json, RunName, print_json, pri
 from verl_spo.cli.terminal import say
 from verl_spo.store import open_reader, queries
 from verl_spo.store.queries import PromptFilter, PromptRow
-from verl_spo.store.queries.prompt_plan import SORTS, Sort
+from verl_spo.store.queries.pool import SORTS, Sort
 
 app = App(help="Show the hardest, easiest and stalest prompts of a run, and search them.", no_args_is_help=True)
 
@@ -80,8 +80,8 @@ def _print(db: str, name: str, sort: Sort, descending: bool, where: PromptFilter
         say(f"no such prompts in {name}")
         return
     print_table((*_NUMBERS, "source", "prompt", "answer"), map(_cells, page.rows), whole=_NUMBERS)
-    if page.next is not None:
-        say(f"the first {limit}; --limit shows more")
+    if page.count > len(page.rows):
+        say(f"the first {limit} of {page.count:,}; --limit shows more")
 
 
 def _cells(row: PromptRow) -> tuple[object, ...]:

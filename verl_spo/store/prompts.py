@@ -14,7 +14,8 @@ from verl_spo.store.text import clean, dump_json, searchable
 
 _TABLE = table_of(Prompt)
 _COLUMNS = ("digest", "data_source", "messages", "ground_truth")
-_CHUNK = 10_000
+# SQLite takes 32,766 parameters, unless it was built for more.
+_CHUNK = 20_000
 _DIGEST_BYTES = 16
 
 # Arbitrary; processes that register prompts at the same time take turns.

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every revision of the schema, oldest first; a test compares it with `migrations/versions`."""
 
 HEAD = REVISIONS[-1]
@@ -130,9 +130,8 @@ prompt_search = Table(
 class TrackerState(Base):
     """The value tracker's state of one prompt in one run, after the run's last step.
 
-    `evidence` and `uncertainty` order prompts as n_eff = exp(evidence - runs.clock) and v (1 - v) / n_eff =
-    exp(uncertainty + runs.clock) do, at every clock: what ages all prompts alike leaves their order, and so the rows,
-    alone.
+    v_hat is alpha / (alpha + beta), and the evidence behind it (alpha + beta) exp(z - runs.clock). No index orders by
+    them: readers keep a pool in memory (queries/pool.py).
     """
 
     __tablename__ = "tracker_state"
@@ -144,18 +143,8 @@ class TrackerState(Base):
     z: Mapped[float] = mapped_column(Double)
     visits: Mapped[int] = mapped_column(BigInteger)
     last_step: Mapped[int] = mapped_column(BigInteger, doc="0 for a prompt that was not visited.")
-    value: Mapped[float] = mapped_column(Double, doc="alpha / (alpha + beta)")
-    evidence: Mapped[float] = mapped_column(Double, doc="ln(alpha + beta) + z")
-    uncertainty: Mapped[float] = mapped_column(Double, doc="ln(v (1 - v)) - evidence")
 
-    __table_args__ = (
-        Index(None, "run_id", "value", "prompt_id"),
-        Index(None, "run_id", "evidence", "prompt_id"),
-        Index(None, "run_id", "visits", "prompt_id"),
-        Index(None, "run_id", "last_step", "prompt_id"),
-        Index(None, "run_id", "uncertainty", "prompt_id"),
-        CLUSTERED,
-    )
+    __table_args__ = (CLUSTERED,)
 
 
 class InitScore(Base):

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Select,
     Text,
     column,
-    exists,
     func,
     insert,
     select,
@@ -91,17 +90,6 @@ def ids(dialect: str, query: Sequence[Part]) -> Select[*tuple[Any, ...]]:
     if dialect == "sqlite":
         return select(_FTS.c.rowid.label("prompt_id")).where(_FTS.c.prompt_search.op("MATCH")(_fts_pattern(query)))
     return select(prompt_search.c.prompt_id).where(_document_matches(query))
-
-
-def matches(dialect: str, query: Sequence[Part], prompt_id: ColumnElement[int]) -> ColumnElement[bool]:
-    """Whether one prompt matches."""
-    if dialect != "sqlite":
-        found = select(_document_matches(query)).where(prompt_search.c.prompt_id == prompt_id)
-        return found.scalar_subquery().is_(True)
-    # FTS5 merges the lists of all words with a prefix each time it is asked, so it is asked once.
-    if any(part.prefix for part in query):
-        return prompt_id.in_(ids(dialect, query))
-    return exists().where(_FTS.c.prompt_search.op("MATCH")(_fts_pattern(query)), _FTS.c.rowid == prompt_id)
 
 
 def _fts_pattern(query: Sequence[Part]) -> str:

@@ -10,6 +10,9 @@ import zstandard
 
 _LEVEL = 3
 
+# Made once: `json.dumps` would make one a call.
+_JSON = json.JSONEncoder(allow_nan=False)
+
 Author = Literal["model", "environment"]
 """Who wrote a part of a session: the environment are tools, and users of several turns."""
 
@@ -31,7 +34,8 @@ class Part:
 
 def clean(text: str) -> str:
     """Text as both databases can hold it: no NUL, no half of a surrogate pair."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    whole = text.replace("\0", "\ufffd")
+    return whole if whole.isascii() else whole.encode("utf-8", "replace").decode()
 
 
 def content_text(message: Mapping[str, Any]) -> str:
@@ -58,10 +62,10 @@ def searchable(messages: Sequence[Mapping[str, Any]], ground_truth: str) -> str:
 def dump_json(value: Any) -> str:
     """JSON as both databases take it: NaN and infinities, which it does not have, as null."""
     try:
-        return json.dumps(value, allow_nan=False)
+        return _JSON.encode(value)
     except ValueError:
         # Not in the first place: the copy would cost as much as all the rest.
-        return json.dumps(_finite(value), allow_nan=False)
+        return _JSON.encode(_finite(value))
 
 
 def pack_rollout(prompt: str | None, response: str | None, parts: Sequence[Part] = ()) -> bytes:

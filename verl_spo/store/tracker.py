@@ -13,9 +13,7 @@ from verl_spo.store.schema import InitScore, Prompt, TrackerState, table_of
 
 _TABLE = table_of(TrackerState)
 STATE = [name for name in array_fields(TrackerRows) if name != "slots"]
-"""Columns that are the tracker's state; the others of the table follow from them."""
-
-_TINY = 1e-300
+"""Columns that are the tracker's state; the others of the table are its key."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +45,8 @@ class TrackerSnapshot:
 
 
 def columns(ids: IntArray, rows: TrackerRows) -> dict[str, NDArray[Any]]:
-    """What the table keeps of tracker rows; `ids` (n,) are those of their prompts."""
-    state = {name: getattr(rows, name) for name in STATE}
-    evidence = state["alpha"] + state["beta"]
-    value = state["alpha"] / evidence
-    log_evidence = np.log(evidence) + state["z"]
-    # 0 and 1 are as certain as can be, and still comparable.
-    uncertainty = np.log(np.maximum(value * (1 - value), _TINY)) - log_evidence
-    return {"prompt_id": ids, **state, "value": value, "evidence": log_evidence, "uncertainty": uncertainty}
+    """Tracker rows as the table has them; `ids` (n,) are those of their prompts."""
+    return {"prompt_id": ids, **{name: getattr(rows, name) for name in STATE}}
 
 
 def update(connection: Connection, run_id: int, ids: IntArray, rows: TrackerRows) -> None:

@@ -56,17 +56,19 @@ def _first_page() -> None:
 
 
 def _table(database: Reader, run: RunRow, where: PromptFilter, order: str) -> None:
-    count = queries.count_prompts(database, run.id, where, MOST_PROMPTS)
+    count = queries.count_prompts(database, run.id, where)
     if not count:
         st.info("No prompt is like that: search for fewer words, or filter less.", icon=":material/search_off:")
         return
-    pages = -(-count // PAGE_ROWS)
+    shown = min(count, MOST_PROMPTS)
     slot = st.container()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.text(f"The first {count:,}; search for others" if count == MOST_PROMPTS else counted(count, "prompt"))
-        page = st.pagination(pages, key="page", bind="query-params")
+        st.text(counted(count, "prompt") if shown == count else f"The first {shown:,} of {count:,}; search for others")
+        page = st.pagination(-(-shown // PAGE_ROWS), key="page", bind="query-params")
     with slot:
-        rows = _read_page(database, run, where, order, page)
+        sort, descending = ORDERS[order]
+        start = (page - 1) * PAGE_ROWS
+        rows = queries.prompts(database, run.id, sort, descending, where, start, PAGE_ROWS).rows
         _rows(rows, queries.sparklines(database, run.id, [row.prompt_id for row in rows], SPARK_VISITS))
     _downloads(database, run, where, order)
 
@@ -98,23 +100,6 @@ def _rows(rows: Sequence[PromptRow], sparks: Mapping[int, Sparkline]) -> None:
         _columns(rows, sparks), "prompt", [str(row.prompt_id) for row in rows],
         column_config=_layout(), height="content", alt="Prompts",
     )  # fmt: skip
-
-
-def _read_page(database: Reader, run: RunRow, where: PromptFilter, order: str, page: int) -> Sequence[PromptRow]:
-    """A page. The store reads on from a key: those of the pages seen are kept, others are walked to."""
-    view = (run.id, run.last_step, where, order)
-    kept = st.session_state.get("pages")
-    keys = kept[1] if kept and kept[0] == view else {1: None}
-    st.session_state["pages"] = (view, keys)
-    sort, descending = ORDERS[order]
-    known = max(number for number in keys if number <= page)
-    if known < page:
-        skipped = (page - known) * PAGE_ROWS
-        keys[page] = queries.prompts(database, run.id, sort, descending, where, keys[known], skipped).next
-    found = queries.prompts(database, run.id, sort, descending, where, keys[page], PAGE_ROWS)
-    if found.next:
-        keys[page + 1] = found.next
-    return found.rows
 
 
 def _columns(rows: Sequence[PromptRow], sparks: Mapping[int, Sparkline]) -> dict[str, list[Any]]:

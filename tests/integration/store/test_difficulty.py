@@ -166,7 +166,6 @@ def test_prompts_are_found_by_their_last_outcome(
     visits: dict[int, list[ObservationRow]],
     bounded: bool,
     request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = request.getfixturevalue("small_window") if bounded else 0
     for low, high in [(0.0, 0.0), (1.0, None), (None, 0.5), (0.3, 0.6)]:
@@ -176,12 +175,12 @@ def test_prompts_are_found_by_their_last_outcome(
             if rows and rows[-1].step >= first and (low or 0.0) <= rows[-1].reward <= (1.0 if high is None else high)
         }
         assert bool(wanted) == ((low, high) != (0.3, 0.6))
-        assert _found_in_every_way(reader, PromptFilter(last_outcome=(low, high)), monkeypatch) == wanted
+        assert _found(reader, PromptFilter(last_outcome=(low, high))) == wanted
 
 
 @pytest.mark.parametrize("since", [0, 3, RESUMED_AT])
 def test_prompts_are_found_by_how_far_their_value_moved(
-    reader: Reader, visits: dict[int, list[ObservationRow]], since: int, monkeypatch: pytest.MonkeyPatch
+    reader: Reader, visits: dict[int, list[ObservationRow]], since: int
 ) -> None:
     for low, high in [(0.05, None), (None, -0.05), (-0.1, 0.1)]:
         least, most = (-1.0 if low is None else low), (1.0 if high is None else high)
@@ -191,7 +190,7 @@ def test_prompts_are_found_by_how_far_their_value_moved(
             if later and least <= rows[-1].value - (later[0].baseline or 0.0) <= most:
                 wanted.add(number)
         assert wanted
-        assert _found_in_every_way(reader, PromptFilter(moved=Movement(since, low, high)), monkeypatch) == wanted
+        assert _found(reader, PromptFilter(moved=Movement(since, low, high))) == wanted
 
 
 def test_movement_looks_no_further_back_than_the_window(reader: Reader, small_window: int) -> None:
@@ -236,13 +235,3 @@ def _found(reader: Reader, where: PromptFilter) -> set[int]:
     rows = queries.prompts(reader, 1, where=where, limit=POOL).rows
     assert queries.count_prompts(reader, 1, where) == len(rows)
     return {row.prompt_id for row in rows}
-
-
-def _found_in_every_way(reader: Reader, where: PromptFilter, monkeypatch: pytest.MonkeyPatch) -> set[int]:
-    """Read along the index of the order, and from the few that the filter leaves."""
-    found = []
-    for few in (0, 1000):
-        monkeypatch.setattr("verl_spo.store.queries.prompt_plan._FEW", few)
-        found.append(_found(reader, where))
-    assert found[0] == found[1]
-    return found[0]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -151,6 +152,26 @@ def test_the_sixth_revision_adds_how_sessions_went_and_keeps_the_observations(em
         assert set(connection.execute(text(sessions))) == {(None, None, None)}
     with open_reader(empty_url) as reader:
         assert queries.prompt_history(reader, 1, 1)[:1] == queries.prompt_history(reader, 1, 1, limit=1)
+
+
+def test_the_seventh_revision_drops_the_orders_and_keeps_the_state(empty_url: str) -> None:
+    migrate(empty_url)
+    training = trained(empty_url, steps=3)
+    state = "SELECT * FROM tracker_state ORDER BY prompt_id"
+    with connect(empty_url) as connection:
+        before = connection.execute(text(state)).all()
+        connection.rollback()
+        schema_version.downgrade(connection, "0006")
+        former = connection.execute(text(state)).all()
+        assert len(inspect(connection).get_indexes("tracker_state")) == 5
+        connection.rollback()
+        schema_version.upgrade(connection)
+        assert connection.execute(text(state)).all() == before
+        assert inspect(connection).get_indexes("tracker_state") == []
+    value, n_eff = training.tracker.value(), training.tracker.n_eff()
+    np.testing.assert_allclose([row.value for row in former], value)
+    np.testing.assert_allclose([row.evidence for row in former], np.log(n_eff))
+    np.testing.assert_allclose([row.uncertainty for row in former], np.log(value * (1 - value) / n_eff))
 
 
 def test_upgrading_what_is_up_to_date_changes_nothing(database_url: str) -> None:

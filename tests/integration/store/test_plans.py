@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from tests.support.stores import BATCH, Training, evaluated, start
+from tests.support.stores import Training, evaluated, start, writing
 from verl_spo.store import Reader, open_reader, queries
-from verl_spo.store.queries import SORTS, Cursor, Movement, PromptFilter, RolloutFilter
+from verl_spo.store.queries import Cursor, Movement, PromptFilter, RolloutFilter
 from verl_spo.store.records import InitScores
 from verl_spo.store.runs.status import Status
 
@@ -78,10 +78,7 @@ QUERIES = {
     "tracker": lambda reader: queries.tracker(reader, 1),
     "init_scores": lambda reader: queries.init_scores(reader, 1),
     **{
-        f"prompts by {sort} where {number}": lambda reader, sort=sort, where=where: queries.prompts(
-            reader, 1, sort, True, where, after=(0.5, 3)
-        )
-        for sort in SORTS
+        f"prompts where {number}": lambda reader, where=where: queries.prompts(reader, 1, "n_eff", True, where)
         for number, where in enumerate(FILTERS)
     },
     **{
@@ -99,7 +96,6 @@ ALLOWED = re.compile(
     r"|SCAN prompt_search VIRTUAL TABLE INDEX 0:=?M\d"
     r"|SCAN \(?(anon|sources|subquery|subqueries)[-_\d]*\)?"
     r"|SCAN sources"
-    r"|SCAN ids VIRTUAL TABLE INDEX \d+:"
     r"|SCAN CONSTANT ROW|SCAN \d+ CONSTANT ROW"
 )
 
@@ -126,9 +122,7 @@ def test_every_query_is_listed_here() -> None:
     assert functions - {name.split(" ")[0] for name in QUERIES} == set()
 
 
-@pytest.mark.parametrize("few", [0, BATCH * 100])
-def test_no_query_scans_a_table(reader: Reader, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("verl_spo.store.queries.prompt_plan._FEW", few)
+def test_no_query_scans_a_table(reader: Reader) -> None:
     scans = {name: found for name, query in QUERIES.items() if (found := _scans(reader, query))}
     assert scans == {}
 
@@ -141,10 +135,15 @@ def test_a_scan_would_be_seen(reader: Reader) -> None:
     assert _scans(reader, scanning)
 
 
-@pytest.mark.parametrize("sort", SORTS)
-def test_a_page_is_not_sorted(reader: Reader, sort: Any) -> None:
-    plans = _plans(reader, lambda reader: queries.prompts(reader, 1, sort, True))
-    assert not any("TEMP B-TREE" in line or "Sort" in line for plan in plans for line in plan)
+def test_a_pool_is_followed_by_key(database_url: str) -> None:
+    training = Training()
+    with writing(database_url, training) as writer, open_reader(database_url) as reader:
+        writer.submit(training.advance())
+        writer.flush()
+        queries.count_prompts(reader, 1, PromptFilter())
+        writer.submit(training.advance())
+        writer.flush()
+        assert _scans(reader, lambda reader: queries.count_prompts(reader, 1, PromptFilter())) == []
 
 
 def _scans(reader: Reader, query: Any) -> list[str]:

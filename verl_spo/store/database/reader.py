@@ -8,11 +8,20 @@ from typing import Self
 from sqlalchemy import Connection
 
 from verl_spo.store.database.connections import open_reading_engine, reaching
+from verl_spo.store.database.kept import Kept
 from verl_spo.store.database.urls import describe
+
+_POOLS = 4
+_MASKS = 64
 
 
 class Reader:
-    """A read-only view of the database; threads may share it. Everything in `queries` takes one."""
+    """A read-only view of the database; threads may share it. Everything in `queries` takes one.
+
+    Attributes:
+        pools: Pools that were asked for last; one of a million prompts has 50 MB.
+        masks: Which prompts of a pool some filters leave, a byte a prompt.
+    """
 
     def __init__(self, url: str) -> None:
         """
@@ -21,6 +30,8 @@ class Reader:
             SchemaError: Its schema is missing, older or newer.
         """
         self._engine = open_reading_engine(url)
+        self.pools = Kept(_POOLS)
+        self.masks = Kept(_MASKS)
 
     def __str__(self) -> str:
         """The database's URL without its password."""

@@ -1,4 +1,7 @@
-"""Everything that pages and commands ask the store. All of it takes a `Reader`, reads by key, and scans nothing."""
+"""Everything that pages and commands ask the store. All of it takes a `Reader`, reads by key, and scans nothing.
+
+What is about a whole pool reads its tracker once for each reader, and then what is new (`pool.py`).
+"""
 
 from verl_spo.store.queries.evaluations import (
     EvaluationRow,
@@ -17,8 +20,9 @@ from verl_spo.store.queries.metrics import Cursor, MetricPage, MetricSeries, met
 from verl_spo.store.queries.one_prompt import PromptInRun, prompt_in_runs, prompt_neighbours
 from verl_spo.store.queries.outcomes import Calibration, Draws, Outcomes, calibration, draws, outcomes
 from verl_spo.store.queries.overview import SketchPoint, best_values, sketches, total_steps
-from verl_spo.store.queries.pool import PoolColumn, pool_histogram
-from verl_spo.store.queries.prompt_plan import SORTS, PromptFilter
+from verl_spo.store.queries.pool import SORTS
+from verl_spo.store.queries.pool_histogram import PoolColumn, pool_histogram
+from verl_spo.store.queries.prompt_filters import PromptFilter
 from verl_spo.store.queries.prompts import PromptPage, PromptRow, count_prompts, data_sources, prompt, prompts
 from verl_spo.store.queries.rollouts import (
     RewardHistogram,

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from sqlalchemy import and_, select
 
 from verl_spo.store.database.reader import Reader
-from verl_spo.store.queries.prompt_plan import SORT_COLUMNS, PromptFilter, Sort
-from verl_spo.store.queries.prompts import estimate, prompts
+from verl_spo.store.queries.pool import Sort, pool_of
+from verl_spo.store.queries.prompt_filters import PromptFilter, passing
+from verl_spo.store.queries.prompts import estimate
 from verl_spo.store.schema import Run, TrackerState, table_of
 
 
@@ -43,17 +45,14 @@ def prompt_neighbours(
     where: PromptFilter | None = None,
 ) -> tuple[int | None, int | None]:
     """The prompts before and after one in an order, of those that a filter leaves; the one itself need not be."""
-    column = table_of(TrackerState).c[SORT_COLUMNS[sort]]
-    mine = (TrackerState.run_id == run_id, TrackerState.prompt_id == prompt_id)
-    with reader.connect() as connection:
-        value = connection.execute(select(column).where(*mine)).scalar_one_or_none()
-    if value is None:
-        return None, None
-    pages = [
-        prompts(reader, run_id, sort, turned, where, after=(value, prompt_id), limit=1)
-        for turned in (not descending, descending)
-    ]
-    before, after = (page.rows[0].prompt_id if page.rows else None for page in pages)
+    with reader.connect(snapshot=True) as connection:
+        pool = pool_of(reader, connection, run_id)
+        (found,) = np.nonzero(pool.prompt_id == prompt_id)
+        if not found.size:
+            return None, None
+        left = passing(reader, connection, run_id, pool, where or PromptFilter())
+    beside = [None if place is None else int(pool.prompt_id[place]) for place in pool.beside(found[0], sort, left)]
+    before, after = reversed(beside) if descending else beside
     return before, after
 
 

@@ -1,63 +1,183 @@
-"""The whole pool in a few numbers, counted along the tracker's indexes."""
+"""A run's whole pool in memory: read once by a reader, then only what is new.
 
-import math
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any, Literal
+Orders and filters of a million prompts take milliseconds here. In the database, each order would be an index, into
+which every observation of a large pool has to be written.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, Select, and_, func, literal, select, union_all
+from numpy.typing import NDArray
+from sqlalchemy import Connection, func, select
 
-from verl_spo.errors import StoreError
+from verl_spo.store import bulk
 from verl_spo.store.database.reader import Reader
-from verl_spo.store.records import IntArray
-from verl_spo.store.schema import Run, TrackerState, table_of
+from verl_spo.store.records import FloatArray, IntArray
+from verl_spo.store.schema import Observation, Run, StepSummary, TrackerState, table_of
+from verl_spo.store.tracker import STATE
 
-PoolColumn = Literal["value", "n_eff", "visits"]
+Sort = Literal["value", "n_eff", "visits", "last_step", "uncertainty"]
+SORTS: tuple[Sort, ...] = ("value", "n_eff", "visits", "last_step", "uncertainty")
+"""What prompts can be ordered by; `uncertainty` is the variance of the estimate, v (1 - v) / n_eff."""
+
+Mask = NDArray[np.bool_]
+
+_TINY = 1e-300
 
 _TABLE = table_of(TrackerState)
+STATE_COLUMNS = [_TABLE.c[name] for name in ("prompt_id", *STATE)]
 
 
-def pool_histogram(reader: Reader, run_id: int, column: PoolColumn, edges: Sequence[float]) -> IntArray:
-    """How many prompts of a run lie between edges, (len(edges) - 1,).
+class PromptState(NamedTuple):
+    """A row of the tracker's table."""
 
-    A million prompts take some tenths of a second.
+    prompt_id: int
+    alpha: float
+    beta: float
+    z: float
+    visits: int
+    last_step: int
 
-    Args:
-        reader: The database.
-        run_id: The run.
-        column: v_hat, evidence at the run's clock, or number of observations.
-        edges: Ascending, at least two; a bin has its lower one and not its upper one, but for the last, which has both.
-            The ends may be infinite.
 
-    Raises:
-        StoreError: There are too few edges, or they do not ascend.
+@dataclass(frozen=True)
+class Stand:
+    """How far a run's tracker is.
+
+    Attributes:
+        holder: The run's attempt, owner and status: who writes the tracker.
+        applied: Records of the owner that are in.
+        last_step: 0 before the first.
+        begins_after: The step before the run's first one.
+        clock: Event time that evidence has aged to.
     """
-    if len(edges) < 2 or any(low >= high for low, high in pairwise(edges)):
-        raise StoreError(f"edges={list(edges)}: must be at least two numbers, each above the one before")
-    with reader.connect() as connection:
-        clock = float(connection.execute(select(Run.clock).where(Run.id == run_id)).scalar_one())
-        ends = [_of_evidence(edge, clock) if column == "n_eff" else edge for edge in edges]
-        indexed = _TABLE.c["evidence" if column == "n_eff" else column]
-        last = len(edges) - 2
-        parts = [
-            _count(run_id, indexed, bin_, low, high, bin_ == last) for bin_, (low, high) in enumerate(pairwise(ends))
-        ]
-        found = {row.bin: row.prompts for row in connection.execute(union_all(*parts))}
-    return np.array([found[bin_] for bin_ in range(last + 1)], dtype=np.int64)
+
+    holder: tuple[int, str, str]
+    applied: int
+    last_step: int
+    begins_after: int
+    clock: float
 
 
-def _count(
-    run_id: int, column: ColumnElement[Any], bin_: int, low: float, high: float, closed: bool
-) -> Select[*tuple[Any, ...]]:
-    within = [] if low == -math.inf else [column >= low]
-    if high != math.inf:
-        within.append(column <= high if closed else column < high)
-    return select(literal(bin_).label("bin"), func.count().label("prompts")).where(
-        and_(_TABLE.c.run_id == run_id, *within)
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """A run's tracker as it stood at one moment, prompts in the order of their ids, (P,) each.
+
+    Attributes:
+        stand: The moment.
+        prompt_id: Ascending.
+        alpha: As `tracker_state` has it, as the following ones.
+    """
+
+    stand: Stand
+    prompt_id: IntArray
+    alpha: FloatArray
+    beta: FloatArray
+    z: FloatArray
+    visits: IntArray
+    last_step: IntArray
+
+    @property
+    def clock(self) -> float:
+        """The event time that evidence has aged to."""
+        return self.stand.clock
+
+    def column(self, name: Sort) -> FloatArray | IntArray:
+        """Numbers to order and filter by, (P,)."""
+        if name == "visits" or name == "last_step":
+            found: IntArray = getattr(self, name)
+            return found
+        evidence = self.alpha + self.beta
+        value = self.alpha / evidence
+        if name == "value":
+            return value
+        n_eff: FloatArray = evidence * np.exp(self.z - self.clock)
+        return n_eff if name == "n_eff" else value * (1 - value) / np.maximum(n_eff, _TINY)
+
+    def ordered(self, sort: Sort, descending: bool, passing: Mask, start: int, limit: int) -> IntArray:
+        """Places of the prompts that pass, by a column and then by their ids: `limit` of them from the `start`th on."""
+        places = np.flatnonzero(passing)
+        values = self.column(sort)[places]
+        if descending:
+            places, values = places[::-1], -values[::-1]
+        return places[_smallest(values, start + limit)][start:]
+
+    def beside(self, place: int, sort: Sort, passing: Mask) -> tuple[int | None, int | None]:
+        """Places of the prompts that come before and after one in ascending order, of those that pass."""
+        values, places = self.column(sort), np.arange(len(passing))
+        here, same = values[place], values == values[place]
+        below = np.flatnonzero(passing & ((values < here) | (same & (places < place))))
+        above = np.flatnonzero(passing & ((values > here) | (same & (places > place))))
+        before = below[values[below] == values[below].max()][-1] if below.size else None
+        after = above[np.argmin(values[above])] if above.size else None
+        return before, after
+
+    def states(self, places: IntArray) -> Iterator[PromptState]:
+        """Rows of the table."""
+        columns = (getattr(self, name)[places].tolist() for name in PromptState._fields)
+        return map(PromptState, *columns)
+
+
+def pool_of(reader: Reader, connection: Connection, run_id: int) -> Pool:
+    """A run's pool as the connection sees it, or as another thread has seen it since."""
+    found: Pool = reader.pools.renewed(run_id, partial(_renewed, connection, run_id))
+    return found
+
+
+def _renewed(connection: Connection, run_id: int, known: Pool | None) -> Pool:
+    now = _stand(connection, run_id)
+    then = known.stand if known else None
+    if known is None or then is None or then.holder != now.holder:
+        return _whole(connection, run_id, now)
+    if now.applied <= then.applied:
+        return known
+    # The first record is of the whole pool, a later one of the prompts that its observations are of.
+    if then.last_step <= now.begins_after or _observations(connection, run_id, then.last_step) > len(known.prompt_id):
+        return _whole(connection, run_id, now)
+    return _followed(connection, run_id, known, now)
+
+
+def _stand(connection: Connection, run_id: int) -> Stand:
+    columns = (Run.attempt, Run.owner, Run.status, Run.applied, Run.last_step, Run.parent_step, Run.clock)
+    row = connection.execute(select(*columns).where(Run.id == run_id)).one()
+    holder = (row.attempt, row.owner, row.status)
+    return Stand(holder, row.applied, row.last_step, row.parent_step or 0, row.clock)
+
+
+def _observations(connection: Connection, run_id: int, after_step: int) -> int:
+    query = select(func.sum(StepSummary.observations)).where(
+        StepSummary.run_id == run_id, StepSummary.step > after_step
     )
+    return int(connection.execute(query).scalar_one() or 0)
 
 
-def _of_evidence(n_eff: float, clock: float) -> float:
-    """What stands in the column `evidence` for so many observations."""
-    return math.log(n_eff) + clock if n_eff > 0 else -math.inf
+def _whole(connection: Connection, run_id: int, now: Stand) -> Pool:
+    query = select(*STATE_COLUMNS).where(_TABLE.c.run_id == run_id).order_by(_TABLE.c.prompt_id)
+    return Pool(now, **bulk.read_columns(connection, query))
+
+
+def _followed(connection: Connection, run_id: int, known: Pool, now: Stand) -> Pool:
+    """The pool after later steps, of which only the prompts are read that these have observed."""
+    observed = select(Observation.prompt_id).where(
+        Observation.run_id == run_id, Observation.step > known.stand.last_step
+    )
+    query = select(*STATE_COLUMNS).where(_TABLE.c.run_id == run_id, _TABLE.c.prompt_id.in_(observed))
+    changed = bulk.read_columns(connection, query)
+    places = np.searchsorted(known.prompt_id, changed["prompt_id"])
+    columns = {name: getattr(known, name).copy() for name in STATE}
+    for name, values in columns.items():
+        values[places] = changed[name]
+    return replace(known, stand=now, **columns)
+
+
+def _smallest(values: FloatArray | IntArray, most: int) -> IntArray:
+    """Where the smallest values are, ascending; of equal ones, the first come first."""
+    if most < len(values):
+        bound = np.partition(values, most)[most]
+        below, equal = np.flatnonzero(values < bound), np.flatnonzero(values == bound)
+        found = np.sort(np.concatenate([below, equal[: most - len(below)]]))
+    else:
+        found = np.arange(len(values))
+    return found[np.argsort(values[found], kind="stable")]

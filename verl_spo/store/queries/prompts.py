@@ -5,18 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, func, select
 
 from verl_spo.core.interval import wilson_interval
 from verl_spo.errors import StoreError
 from verl_spo.store.database.reader import Reader
-from verl_spo.store.queries.prompt_plan import SORTS, Key, Plan, PromptFilter, Sort
+from verl_spo.store.queries.pool import SORTS, STATE_COLUMNS, Sort, pool_of
+from verl_spo.store.queries.prompt_filters import PromptFilter, passing
 from verl_spo.store.schema import Prompt, Run, TrackerState
 from verl_spo.store.text import question
-from verl_spo.store.tracker import STATE
-
-_TABLE = TrackerState.__table__
-STATE_COLUMNS = [_TABLE.c[name] for name in ("prompt_id", *STATE)]
 
 
 @dataclass(frozen=True)
@@ -47,10 +45,10 @@ class PromptRow:
 
 @dataclass(frozen=True)
 class PromptPage:
-    """A page, and the key to hand over for the next one; None after the last."""
+    """Some rows, and how many prompts the filter leaves."""
 
     rows: tuple[PromptRow, ...]
-    next: Key | None
+    count: int
 
 
 def prompts(
@@ -59,23 +57,30 @@ def prompts(
     sort: Sort = "value",
     descending: bool = False,
     where: PromptFilter | None = None,
-    after: Key | None = None,
+    start: int = 0,
     limit: int = 50,
 ) -> PromptPage:
-    """A page of a run's prompts.
+    """A page of a run's prompts: of those that a filter leaves, in an order, `limit` from the `start`th on.
 
     Raises:
         StoreError: `sort` is not one of `SORTS`.
     """
     if sort not in SORTS:
         raise StoreError(f"sort={sort!r}: must be one of {', '.join(SORTS)}")
-    with reader.connect() as connection:
-        clock = clock_of(connection, run_id)
-        plan = Plan(connection, run_id, where or PromptFilter(), clock)
-        keys = connection.execute(plan.page(STATE_COLUMNS, sort, descending, after, limit)).all()
-        rows = _rows(connection, keys, clock)
-    full = len(keys) == limit
-    return PromptPage(rows, (keys[-1].key, keys[-1].prompt_id) if full else None)
+    with reader.connect(snapshot=True) as connection:
+        pool = pool_of(reader, connection, run_id)
+        left = passing(reader, connection, run_id, pool, where or PromptFilter())
+        states = list(pool.states(pool.ordered(sort, descending, left, start, limit)))
+        texts = texts_of(connection, [state.prompt_id for state in states])
+    rows = tuple(prompt_row(state, texts[state.prompt_id], pool.clock) for state in states)
+    return PromptPage(rows, int(np.count_nonzero(left)))
+
+
+def count_prompts(reader: Reader, run_id: int, where: PromptFilter) -> int:
+    """How many prompts of a run a filter leaves."""
+    with reader.connect(snapshot=True) as connection:
+        pool = pool_of(reader, connection, run_id)
+        return int(np.count_nonzero(passing(reader, connection, run_id, pool, where)))
 
 
 def prompt(reader: Reader, run_id: int, prompt_id: int) -> PromptRow:
@@ -84,18 +89,13 @@ def prompt(reader: Reader, run_id: int, prompt_id: int) -> PromptRow:
     Raises:
         StoreError: The run does not have it.
     """
-    mine = (_TABLE.c.run_id == run_id, _TABLE.c.prompt_id == prompt_id)
+    mine = (TrackerState.run_id == run_id, TrackerState.prompt_id == prompt_id)
     with reader.connect() as connection:
-        keys = connection.execute(select(*STATE_COLUMNS).where(*mine)).all()
-        if not keys:
+        state = connection.execute(select(*STATE_COLUMNS).where(*mine)).one_or_none()
+        if state is None:
             raise StoreError(f"prompt {prompt_id}: not in the pool of run {run_id}")
-        return _rows(connection, keys, clock_of(connection, run_id))[0]
-
-
-def count_prompts(reader: Reader, run_id: int, where: PromptFilter, most: int = 10_000) -> int:
-    """How many prompts a filter leaves, counted up to `most`."""
-    with reader.connect() as connection:
-        return Plan(connection, run_id, where, clock_of(connection, run_id)).count(most)
+        clock = connection.execute(select(Run.clock).where(Run.id == run_id)).scalar_one()
+        return prompt_row(state, texts_of(connection, [prompt_id])[prompt_id], clock)
 
 
 def data_sources(reader: Reader) -> list[str]:
@@ -108,28 +108,23 @@ def data_sources(reader: Reader) -> list[str]:
         return list(found)
 
 
-def _rows(connection: Connection, keys: Sequence[Any], clock: float) -> tuple[PromptRow, ...]:
-    texts = texts_of(connection, [key.prompt_id for key in keys])
-    return tuple(prompt_row(key, texts[key.prompt_id], clock) for key in keys)
-
-
 def texts_of(connection: Connection, prompt_ids: Sequence[int]) -> Mapping[int, Any]:
     """Rows of `prompts`, by id."""
     query = select(Prompt.id, Prompt.digest, Prompt.data_source, Prompt.messages, Prompt.ground_truth)
     return {row.id: row for row in connection.execute(query.where(Prompt.id.in_(prompt_ids)))}
 
 
-def prompt_row(key: Any, text: Any, clock: float) -> PromptRow:
+def prompt_row(state: Any, text: Any, clock: float) -> PromptRow:
     """A prompt from its tracker's row, with `STATE_COLUMNS`, and its own."""
     return PromptRow(
-        prompt_id=key.prompt_id,
+        prompt_id=state.prompt_id,
         digest=bytes(text.digest),
         data_source=text.data_source,
         text=question(text.messages),
         ground_truth=text.ground_truth,
-        **estimate(key, clock),
-        visits=key.visits,
-        last_step=key.last_step,
+        **estimate(state, clock),
+        visits=state.visits,
+        last_step=state.last_step,
     )
 
 
@@ -139,8 +134,3 @@ def estimate(state: Any, clock: float) -> dict[str, float]:
     value, n_eff = state.alpha / evidence, evidence * math.exp(state.z - clock)
     low, high = (float(end[0]) for end in wilson_interval([value], [n_eff]))
     return {"value": value, "low": low, "high": high, "n_eff": n_eff}
-
-
-def clock_of(connection: Connection, run_id: int) -> float:
-    """The event time that a run's evidence has aged to."""
-    return float(connection.execute(select(Run.clock).where(Run.id == run_id)).scalar_one())

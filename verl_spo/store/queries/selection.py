@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
-
 from verl_spo.store.database.reader import Reader
-from verl_spo.store.queries.prompt_plan import Plan, PromptFilter, Sort
-from verl_spo.store.queries.prompts import STATE_COLUMNS, PromptRow, clock_of, prompt_row, texts_of
+from verl_spo.store.queries.pool import Sort, pool_of
+from verl_spo.store.queries.prompt_filters import PromptFilter, passing
+from verl_spo.store.queries.prompts import PromptRow, prompt_row, texts_of
 
 _CHUNK = 2000
 
@@ -31,15 +30,12 @@ def selected_prompts(
 ) -> Iterator[SelectedPrompt]:
     """At most so many prompts in an order, as they stand at one moment, their texts some at a time."""
     with reader.connect(snapshot=True) as connection:
-        clock = clock_of(connection, run_id)
-        plan = Plan(connection, run_id, where, clock)
-        keys = connection.execute(plan.page(STATE_COLUMNS, sort, descending, None, most)).all()
-        for start in range(0, len(keys), _CHUNK):
-            yield from _with_texts(connection, keys[start : start + _CHUNK], clock)
-
-
-def _with_texts(connection: Connection, keys: Sequence[Any], clock: float) -> Iterator[SelectedPrompt]:
-    texts = texts_of(connection, [key.prompt_id for key in keys])
-    for key in keys:
-        text = texts[key.prompt_id]
-        yield SelectedPrompt(prompt_row(key, text, clock), text.messages)
+        pool = pool_of(reader, connection, run_id)
+        left = passing(reader, connection, run_id, pool, where)
+        places = pool.ordered(sort, descending, left, 0, most)
+        for start in range(0, len(places), _CHUNK):
+            states = list(pool.states(places[start : start + _CHUNK]))
+            texts = texts_of(connection, [state.prompt_id for state in states])
+            for state in states:
+                text = texts[state.prompt_id]
+                yield SelectedPrompt(prompt_row(state, text, pool.clock), text.messages)

@@ -1,12 +1,10 @@
 """What a filter of prompts asks of their latest visits; of a long run, of those among its latest observations."""
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ARRAY, BigInteger, Connection, Integer, Select, func, literal, select
+from sqlalchemy import Connection, func, select
 
 from verl_spo.store import bulk
 from verl_spo.store.queries import window
@@ -68,12 +66,12 @@ class Visits:
     def ended_within(self, within: Range) -> IntArray:
         """Prompts, the reward of whose last visit lies in a range."""
         _, last = self._ends()
-        return self.prompt_id[last][_inside(self.reward[last], within)]
+        return self.prompt_id[last][inside(self.reward[last], within)]
 
     def moved_within(self, within: Range) -> IntArray:
         """Prompts whose v_hat has changed, from before their first visit until after the last, by so much."""
         first, last = self._ends()
-        return self.prompt_id[last][_inside(self.after[last] - self.before[first], within)]
+        return self.prompt_id[last][inside(self.after[last] - self.before[first], within)]
 
     def _ends(self) -> tuple[IntArray, IntArray]:
         """Where each prompt's visits begin and end."""
@@ -83,16 +81,8 @@ class Visits:
         return np.append(0, changes), np.append(changes - 1, self.prompt_id.size - 1)
 
 
-def as_query(dialect: str, ids: IntArray) -> Select[*tuple[Any, ...]]:
-    """Ids as rows of a query, in one parameter however many there are."""
-    if dialect == "sqlite":
-        rows = func.json_each(json.dumps(ids.tolist())).table_valued("value", name="ids")
-        return select(rows.c.value.cast(Integer).label("prompt_id"))
-    given = func.unnest(literal(ids.tolist(), ARRAY(BigInteger))).column_valued("given")
-    return select(given.label("prompt_id"))
-
-
-def _inside(values: FloatArray, within: Range) -> NDArray[np.bool_]:
+def inside(values: FloatArray | IntArray, within: Range) -> NDArray[np.bool_]:
+    """Which numbers are known and lie in a range, (n,)."""
     low, high = within
     known = ~np.isnan(values)
     return known & (values >= (-np.inf if low is None else low)) & (values <= (np.inf if high is None else high))

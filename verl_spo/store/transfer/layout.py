@@ -59,10 +59,10 @@ def _kind(column: Column[Any]) -> Kind:
     return _OPTIONAL.get(kind, kind) if column.nullable else kind
 
 
-def _of_run(name: str, model: type[Base], without: Collection[str] = (), since_5: Collection[str] = ()) -> Part:
-    """A run's rows of a table in the order of its primary key, all columns but some."""
+def _of_run(name: str, model: type[Base], since_5: Collection[str] = ()) -> Part:
+    """A run's rows of a table in the order of its primary key."""
     table = table_of(model)
-    chosen = [column for column in table.columns if column.name not in ("run_id", *without)]
+    chosen = [column for column in table.columns if column.name != "run_id"]
 
     def query(run_id: int) -> Query:
         return select(*chosen).where(table.c.run_id == run_id).order_by(*table.primary_key)
@@ -107,14 +107,12 @@ def _sample_texts(run_id: int) -> Query:
     return select(*columns).join(Evaluation).where(of_run).order_by(*table_of(SampleText).primary_key)
 
 
-# What follows from the state is computed anew when it is imported.
-_DERIVED = ("value", "evidence", "uncertainty")
 PROMPTS = Part(
     "prompts",
     {"prompt_id": "int", "digest": "digest", "data_source": "text", "messages": "json", "ground_truth": "text"},
     _prompts,
 )
-TRACKER = _of_run("tracker", TrackerState, without=_DERIVED)
+TRACKER = _of_run("tracker", TrackerState)
 OBSERVATIONS = _of_run("observations", Observation, since_5=("finish", "seconds", "turns"))
 ROLLOUTS = Part(
     "rollouts",
