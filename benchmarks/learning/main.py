@@ -28,8 +28,9 @@ from benchmarks.documents import between_marks
 from benchmarks.learning import report, rows, settings
 from benchmarks.learning.curves import curves
 from benchmarks.learning.lab import loop, pools, variance
-from benchmarks.learning.lab.loop import ADDITIONS, Setting
+from benchmarks.learning.lab.loop import ADDITIONS, SORTING, Setting
 from benchmarks.learning.lab.methods import Variant
+from benchmarks.learning.lab.sorting import make_sorting
 from benchmarks.learning.lab.task import Task, make_task
 from benchmarks.learning.real import parts, trial
 from benchmarks.learning.rows import Row
@@ -174,6 +175,8 @@ def model_folder(pool: int) -> Path:
 @functools.cache
 def task_of(setting: Setting) -> Task:
     """The prompts of a setting, and the model that it starts from."""
+    if setting.prompts == SORTING:
+        return make_sorting(OUTPUTS / "lab" / "sorting", setting.pool)
     if setting.prompts != ADDITIONS:
         return pools.make_pool(make_or_load_task(DEFAULT_POOL), setting.prompts, setting.pool)
     task = make_or_load_task(setting.pool)
@@ -191,9 +194,8 @@ def make_or_load_task(pool: int) -> Task:
         make_tiny_model(prompts).save(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    return make_task(
-        prompts, tokenizer, model, policy_digest=blake2b(str(read_card(folder)).encode(), digest_size=4).hexdigest()
-    )
+    digest = blake2b(str(read_card(folder)).encode(), digest_size=4).hexdigest()
+    return make_task(prompts.train, prompts.validation, tokenizer, model, digest)
 
 
 def write_tables() -> None:

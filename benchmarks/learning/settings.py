@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from benchmarks.learning.lab.loop import Setting
+from benchmarks.learning.lab.loop import SORTING, Setting
 from benchmarks.learning.lab.methods import Variant
 from verl_spo.config import NormalizationKind, RetentionKind
 
@@ -72,6 +72,21 @@ _SAMPLING = (
     Variant("reinforce, optimal baseline"),
 )
 
+# The main claims, on another task.
+_CLAIMS = (
+    *_BASELINES,
+    Variant("reinforce, optimal baseline"),
+    Variant("spo", "kl", "trajectory"),
+    Variant("spo", "drift", "trajectory"),
+    Variant("spo", "kl", "token"),
+    Variant("spo", "event", "token"),
+    Variant("spo, no baseline", "kl", "trajectory"),
+    Variant("spo, epochs", "kl", "trajectory"),
+    Variant("spo, even draws", "kl", "trajectory"),
+    Variant("spo, optimal baseline", "drift", "trajectory"),
+    Variant("spo, optimal baseline, even draws", "drift", "trajectory"),
+)
+
 # How a tracker follows what it did not see: other right answers, and a policy that went on.
 _ADAPTING = (
     Variant("reinforce++"),
@@ -94,6 +109,7 @@ LAB: dict[Setting, tuple[Variant, ...]] = {
     Setting("parts", steps=80, parts=4): _PARTS,
     Setting("parts, wrong late", steps=80, parts=4, delay=2.0): _PARTS,
     Setting("sampling"): _SAMPLING,
+    Setting("sorting", steps=100, lr=5e-5, prompts=SORTING): _CLAIMS,
     Setting("shift", shift=True): _ADAPTING,
     Setting("staleness 0", batch=64, steps=200, evaluate_every=20): _ADAPTING,
     Setting("staleness 1", batch=64, steps=200, evaluate_every=20, staleness=1): _ADAPTING,

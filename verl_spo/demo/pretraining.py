@@ -1,8 +1,9 @@
-"""Supervised training of a tiny Qwen3 model on careless additions."""
+"""Supervised training of a tiny Qwen3 model, on careless additions."""
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ _MAX_GRADIENT_NORM = 1.0
 _WARMUP_STEPS = 100
 _FINAL_LR_SHARE = 0.1
 
+Lessons = Callable[[np.random.Generator, int], Sequence[tuple[str, str]]]
+"""Draws so many questions with the answers that are shown."""
+
 
 def pretrain(
     recipe: Recipe,
@@ -35,7 +39,17 @@ def pretrain(
     unseen: Collection[Problem],
     on_step: Callable[[float], None] = lambda loss: None,
 ) -> Qwen3ForCausalLM:
-    """A model trained by the recipe on problems other than those in `unseen`, in float32 on the CPU.
+    """A model trained by the recipe on careless additions other than those in `unseen`: see `pretrain_on`."""
+    return pretrain_on(partial(_careless_additions, recipe.slip, frozenset(unseen)), recipe, tokenizer, on_step)
+
+
+def pretrain_on(
+    lessons: Lessons,
+    recipe: Recipe,
+    tokenizer: PreTrainedTokenizerFast,
+    on_step: Callable[[float], None] = lambda loss: None,
+) -> Qwen3ForCausalLM:
+    """A model trained by the recipe on some lessons, in float32 on the CPU.
 
     The same recipe gives the same weights on the same machine, and torch's global generator is left as it was.
     `on_step` is called after each step with its loss, in nats per token.
@@ -50,7 +64,7 @@ def pretrain(
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
-        _fit(model, recipe, _batches(recipe, tokenizer, unseen), on_step)
+        _fit(model, recipe, _batches(recipe, tokenizer, lessons), on_step)
     return model.eval()
 
 
@@ -110,17 +124,21 @@ def _lr_share(step: int, steps: int) -> float:
     return warmup * (_FINAL_LR_SHARE + (1 - _FINAL_LR_SHARE) * cosine)
 
 
-def _batches(
-    recipe: Recipe, tokenizer: PreTrainedTokenizerFast, unseen: Collection[Problem]
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, lessons: Lessons) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches: (n, length) token ids, and as labels the answers' ids alone."""
     rng = np.random.default_rng(recipe.seed)
-    hidden = frozenset(unseen)
     while True:
-        problems = _draw_others(rng, recipe.batch_size, hidden)
-        prompts = encode_questions(tokenizer, [problem.question for problem in problems])
-        answers = [careless_answer(problem, recipe.slip, rng) + tokenizer.eos_token for problem in problems]
-        yield _pad_right(prompts, tokenizer(answers, add_special_tokens=False)["input_ids"], tokenizer.pad_token_id)
+        questions, answers = zip(*lessons(rng, recipe.batch_size), strict=True)
+        ended = [answer + tokenizer.eos_token for answer in answers]
+        written = tokenizer(ended, add_special_tokens=False)["input_ids"]
+        yield _pad_right(encode_questions(tokenizer, questions), written, tokenizer.pad_token_id)
+
+
+def _careless_additions(
+    slip: float, unseen: frozenset[Problem], rng: np.random.Generator, count: int
+) -> Sequence[tuple[str, str]]:
+    problems = _draw_others(rng, count, unseen)
+    return [(problem.question, careless_answer(problem, slip, rng)) for problem in problems]
 
 
 def _draw_others(rng: np.random.Generator, count: int, hidden: frozenset[Problem]) -> list[Problem]:

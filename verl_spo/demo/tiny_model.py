@@ -91,7 +91,7 @@ def make_tiny_model(
         card = Card(
             recipe=recipe,
             prompts_digest=prompts.digest,
-            versions=_versions(),
+            versions=versions(),
             parameters=model.num_parameters(),
             train=measure(model, tokenizer, prompts.train, seed=recipe.seed),
             validation=measure(model, tokenizer, prompts.validation, seed=recipe.seed),
@@ -102,7 +102,7 @@ def make_tiny_model(
 def is_current(folder: Path, prompts: PromptSet, recipe: Recipe) -> bool:
     """Whether `folder` holds, complete, the model that `make_tiny_model` would make again."""
     card = read_card(folder) if (folder / CARD_FILE).is_file() else {}
-    made_by = {"recipe": asdict(recipe), "prompts_digest": prompts.digest, "versions": _versions()}
+    made_by = {"recipe": asdict(recipe), "prompts_digest": prompts.digest, "versions": versions()}
     return all(card.get(name) == value for name, value in made_by.items())
 
 
@@ -162,7 +162,8 @@ def _scores(
     ]
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what makes a tiny model: the same ones give the same weights again."""
     packages = ("verl-spo", "torch", "transformers", "tokenizers", "numpy")
     # torch's distribution does not say which build it is, and another build gives other weights.
     return {

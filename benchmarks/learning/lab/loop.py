@@ -20,6 +20,9 @@ from verl_spo.core.advantage import no_signal_share
 ADDITIONS = "additions"
 """The demo's prompts, for which a policy of their own is trained."""
 
+SORTING = "sorting"
+"""Another task, with a starting policy of its own."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -28,7 +31,7 @@ class Setting:
     Attributes:
         name: Of the table.
         pool: Prompts.
-        prompts: What they are: `ADDITIONS` or a name of `pools.POOLS`.
+        prompts: What they are: `ADDITIONS`, `SORTING` or a name of `pools.POOLS`.
         batch: Trajectories a step.
         steps: Training steps; a method that throws trajectories away has fewer, of as many trajectories in all.
         lr: AdamW's learning rate.
@@ -103,7 +106,7 @@ def _error(method: Method, task: Task, policy: Policy) -> list[float]:
     values = method.values()
     if values is None:
         return []
-    rates = policy.success_rates(task.pool)
+    rates = task.expected(policy)
     return [float(np.abs(values[: rates.size] - rates).mean())]
 
 
@@ -142,7 +145,7 @@ def identity(task: Task, setting: Setting, variant: Variant, seed: int) -> dict[
 
 def look(task: Task, policy: Policy, step: int) -> tuple[int, float, float]:
     """A point of the curve: expected reward over the pool and validation accuracy."""
-    return step, float(policy.success_rates(task.pool).mean()), float(policy.success_rates(task.validation).mean())
+    return step, float(task.expected(policy).mean()), float(policy.success_rates(task.validation).mean())
 
 
 def breadth(task: Task, policy: Policy) -> dict[str, float]:

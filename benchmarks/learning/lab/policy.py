@@ -96,6 +96,14 @@ def append(prompts: Tokens, responses: list[list[int]], width: int) -> Tokens:
     return Tokens(torch.cat([prompts.ids, ids], 1), torch.cat([prompts.real, real], 1), prompts.start)
 
 
+def shares_right(responses: Tokens, answers: Tokens) -> FloatArray:
+    """Share of each right answer's tokens that a response has before its first mistake, (n,); both (n, T)."""
+    same = (responses.ids == answers.ids) & responses.real.bool()
+    right = same[:, answers.start :].long().cumprod(1) * answers.mask
+    shares: FloatArray = (right.sum(1) / answers.mask.sum(1)).double().numpy()
+    return shares
+
+
 class Policy:
     """A causal language model that answers in at most `response_width` tokens.
 
@@ -153,6 +161,13 @@ class Policy:
         """Probability of sampling exactly the right answer at temperature 1, (n,): accuracy without sampling noise."""
         rates: FloatArray = self.log_probs(answers).sum(1).exp().double().numpy()
         return rates
+
+    @torch.no_grad()
+    def expected_shares(self, answers: Tokens) -> FloatArray:
+        """Expected share of a right answer's tokens before the first mistake, at temperature 1, (n,), exactly."""
+        so_far = self.log_probs(answers).cumsum(1).exp() * answers.mask
+        shares: FloatArray = (so_far.sum(1) / answers.mask.sum(1)).double().numpy()
+        return shares
 
     @torch.no_grad()
     def entropy(self, tokens: Tokens) -> float:

@@ -64,8 +64,7 @@ def make_pool(start: Task, name: str, size: int) -> Task:
         train += found[: len(found) - VALIDATION * last]
     validation = found[-VALIDATION:]
     rng.shuffle(train)
-    prompts = PromptSet(tuple(train), tuple(validation))
-    task = make_task(prompts, start.tokenizer, start.model, start.policy_digest)
+    task = make_task(train, validation, start.tokenizer, start.model, start.policy_digest)
     return replace(task, answers=list(_with_noise(task.answers, pool.noise, rng)))
 
 
@@ -100,7 +99,7 @@ def without_carries(start: Task, prompts: PromptSet) -> Task:
     def answer(problem: Problem) -> str:
         return careless_answer(problem, 1.0, np.random.default_rng(0))
 
-    return make_task(prompts, start.tokenizer, start.model, start.policy_digest, answer)
+    return make_task(prompts.train, prompts.validation, start.tokenizer, start.model, start.policy_digest, answer)
 
 
 def _with_noise(answers: Sequence[str], share: float, rng: np.random.Generator) -> Iterator[str]:

@@ -4,19 +4,25 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from benchmarks.learning.lab.policy import Policy, Tokens, append, pad_left
+from benchmarks.learning.lab.policy import Policy, Tokens, append, pad_left, shares_right
 from verl_spo.core.arrays import FloatArray, IntArray
-from verl_spo.demo.arithmetic import PromptSet
-from verl_spo.demo.problems import Problem
 from verl_spo.demo.rewards import compute_score
 from verl_spo.demo.tiny_model import MAX_ANSWER_TOKENS
 from verl_spo.demo.tokenizer import encode_questions
 
 _LOOKED_AT = 512
+
+
+class Question(Protocol):
+    """A problem."""
+
+    @property
+    def question(self) -> str:
+        """What the user's message says."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,9 @@ class Task:
         tokenizer: Of the model.
         model: The starting policy, which stays as it is.
         policy_digest: Names it.
+        answer_tokens: That a response has at most.
+        partial: Whether a response is rewarded by the share of its answer's tokens before the first mistake, the end
+            among them; else it gets 1 for the right answer and otherwise 0.
         later: What the task becomes in the middle of a run; None if it stays as it is.
     """
 
@@ -42,6 +51,8 @@ class Task:
     tokenizer: Any
     model: Any
     policy_digest: str
+    answer_tokens: int = MAX_ANSWER_TOKENS
+    partial: bool = False
     later: "Task | None" = None
 
     @property
@@ -52,10 +63,17 @@ class Task:
     def policy(self, model: Any = None) -> Policy:
         """A policy of the given model; by default a fresh copy of the starting policy."""
         chosen = copy.deepcopy(self.model) if model is None else model
-        return Policy(chosen, self.tokenizer.eos_token_id, MAX_ANSWER_TOKENS)
+        return Policy(chosen, self.tokenizer.eos_token_id, self.answer_tokens)
+
+    def expected(self, policy: Policy) -> FloatArray:
+        """The exact expectation of the reward of each prompt of `pool`, (n,)."""
+        return policy.expected_shares(self.pool) if self.partial else policy.success_rates(self.pool)
 
     def rewards(self, slots: IntArray, responses: Tokens) -> FloatArray:
-        """1 for a right response, otherwise 0, (n,)."""
+        """Of responses to some prompts, in [0, 1], (n,)."""
+        if self.partial:
+            answers = [self.answers[slot] for slot in slots]
+            return shares_right(responses, answered(self.tokenizer, responses.prompts, answers, self.answer_tokens))
         kept = [row[real.bool()] for row, real in zip(*_responses(responses), strict=True)]
         texts = self.tokenizer.batch_decode(kept, skip_special_tokens=True)
         return np.array(
@@ -71,35 +89,40 @@ def _responses(tokens: Tokens) -> tuple[Any, Any]:
 
 
 def make_task(
-    prompts: PromptSet,
+    train: Sequence[Question],
+    validation: Sequence[Question],
     tokenizer: Any,
     model: Any,
     policy_digest: str,
-    answer: Callable[[Problem], str] = attrgetter("answer"),
+    answer: Callable[[Any], str] = attrgetter("answer"),
+    answer_tokens: int = MAX_ANSWER_TOKENS,
+    partial: bool = False,
 ) -> Task:
-    """The task of a prompt set; `answer` says what is right."""
-    train, validation = questions(tokenizer, prompts.train), questions(tokenizer, prompts.validation)
-    width = max(map(len, [*train, *validation]))
-    everything = pad_left(train, width)
+    """The task of some problems; `answer` says what is right."""
+    asked, held_out = questions(tokenizer, train), questions(tokenizer, validation)
+    width = max(map(len, [*asked, *held_out]))
+    everything = pad_left(asked, width)
     # Slots are in random order.
     looked_at = slice(0, _LOOKED_AT)
     return Task(
         prompts=everything,
-        answers=[answer(problem) for problem in prompts.train],
-        pool=answered(tokenizer, everything.rows(looked_at), map(answer, prompts.train[looked_at])),
-        validation=answered(tokenizer, pad_left(validation, width), map(answer, prompts.validation)),
+        answers=[answer(problem) for problem in train],
+        pool=answered(tokenizer, everything.rows(looked_at), map(answer, train[looked_at]), answer_tokens),
+        validation=answered(tokenizer, pad_left(held_out, width), map(answer, validation), answer_tokens),
         tokenizer=tokenizer,
         model=model,
         policy_digest=policy_digest,
+        answer_tokens=answer_tokens,
+        partial=partial,
     )
 
 
-def answered(tokenizer: Any, prompts: Tokens, answers: Iterable[str]) -> Tokens:
+def answered(tokenizer: Any, prompts: Tokens, answers: Iterable[str], answer_tokens: int = MAX_ANSWER_TOKENS) -> Tokens:
     """Prompts with their right answers, as the policy would write them."""
     right = [[*tokenizer.encode(answer), tokenizer.eos_token_id] for answer in answers]
-    return append(prompts, right, MAX_ANSWER_TOKENS)
+    return append(prompts, right, answer_tokens)
 
 
-def questions(tokenizer: Any, problems: Sequence[Problem]) -> list[list[int]]:
+def questions(tokenizer: Any, problems: Sequence[Question]) -> list[list[int]]:
     """The prompts of problems as tokens."""
     return encode_questions(tokenizer, [problem.question for problem in problems])

@@ -67,7 +67,7 @@ def measure(task: Task, setting: Setting, seed: int, steps: tuple[int, ...], res
 
 
 def _look(task: Task, policy: Policy, seed: int, step: int, responses: int, generator: torch.Generator) -> Point:
-    values = policy.success_rates(task.pool)
+    values = task.expected(policy)
     slots = np.random.default_rng((seed, step)).integers(values.size, size=responses)
     samples = policy.sample(task.prompts.rows(slots), generator)
     rewards, value = task.rewards(slots, samples.tokens), values[slots]

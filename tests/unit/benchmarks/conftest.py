@@ -25,6 +25,5 @@ def task() -> Task:
         num_key_value_heads=1,
         head_dim=8,
     )
-    return make_task(
-        make_prompt_set(train=32, validation=8), build_tokenizer(), Qwen3ForCausalLM(shape), policy_digest="random"
-    )
+    prompts = make_prompt_set(train=32, validation=8)
+    return make_task(prompts.train, prompts.validation, build_tokenizer(), Qwen3ForCausalLM(shape), "random")

@@ -60,11 +60,10 @@ def test_hidden_problems_are_never_trained_on(tokenizer, monkeypatch):
     assert not hidden & set(shown)
 
 
-def test_only_answers_and_the_end_of_the_turn_are_learnt(tokenizer, monkeypatch):
+def test_only_answers_and_the_end_of_the_turn_are_learnt(tokenizer):
     problems = [Problem(7, 5), Problem(1234, 1)]
-    monkeypatch.setattr(pretraining, "draw_problems", lambda rng, count: problems)
-    recipe = Recipe(batch_size=2, slip=0.0)
-    tokens, labels = next(pretraining._batches(recipe, tokenizer, ()))
+    lessons = [(problem.question, problem.answer) for problem in problems]
+    tokens, labels = next(pretraining._batches(Recipe(), tokenizer, lambda rng, count: lessons))
     for row, label, problem in zip(tokens, labels, problems, strict=True):
         learnt = label != -100
         assert torch.equal(row[learnt], label[learnt])
