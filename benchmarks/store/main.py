@@ -5,7 +5,7 @@
                                [--prompts 1000000] [--observations 10000000] [--postgres URL]
 
 Speed: runs are written at full rate. Beside each, the same observations by raw `sqlite3.executemany` or raw `COPY` into
-a table of the same keys, a transaction per step: without the value tracker, its indexes, metrics, summaries and the
+a table of the same keys, a transaction per step: without the value tracker, metrics, summaries and the
 check that the run is still ours, all of which the store writes too. Wanted: at most 2 ms blocking at the 95th
 percentile, sustained at least half of raw.
 

@@ -1,4 +1,4 @@
-"""Supervised training of a tiny Qwen3 model, on careless additions."""
+"""Supervised training of a tiny Qwen3 model: on careless additions, or on other lessons."""
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence

@@ -56,7 +56,7 @@ def update(connection: Connection, run_id: int, ids: IntArray, rows: TrackerRows
 
 def replace(connection: Connection, run_id: int, ids: IntArray, rows: TrackerRows) -> None:
     """Make the run's rows equal to the given ones, writing only what differs."""
-    present = _read(connection, run_id)
+    present = read_rows(connection, run_id)
     order = np.argsort(ids)
     if not np.array_equal(present["prompt_id"], ids[order]):
         connection.execute(delete(TrackerState).where(TrackerState.run_id == run_id))
@@ -73,7 +73,7 @@ def replace(connection: Connection, run_id: int, ids: IntArray, rows: TrackerRow
 
 def read(connection: Connection, run_id: int, clock: float) -> TrackerSnapshot:
     """A run's whole tracker: a million prompts in seconds."""
-    rows = _read(connection, run_id)
+    rows = read_rows(connection, run_id)
     prompts = _digests(connection, rows["prompt_id"])
     order = np.argsort(prompts["id"])
     digests = prompts["digest"][order][np.searchsorted(prompts["id"][order], rows["prompt_id"])]
@@ -90,7 +90,8 @@ def _digests(connection: Connection, ids: IntArray) -> dict[str, NDArray[Any]]:
     return bulk.read_columns(connection, select(Prompt.id, Prompt.digest).where(known.between(first, last)))
 
 
-def _read(connection: Connection, run_id: int) -> dict[str, NDArray[Any]]:
+def read_rows(connection: Connection, run_id: int) -> dict[str, NDArray[Any]]:
+    """A run's rows by column, in the order of the prompts' ids: these and the state."""
     query = (
         select(*(_TABLE.c[name] for name in ("prompt_id", *STATE)))
         .where(TrackerState.run_id == run_id)

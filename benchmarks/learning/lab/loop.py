@@ -102,7 +102,7 @@ def _mean(name: str, values: Sequence[float]) -> dict[str, float]:
 
 
 def _error(method: Method, task: Task, policy: Policy) -> list[float]:
-    """How far off a method takes the success rates of the pool to be, on average; empty if it does not say."""
+    """How far off a method takes the expected rewards of the pool to be, on average; empty if it does not say."""
     values = method.values()
     if values is None:
         return []

@@ -68,7 +68,7 @@ def make_sorting(folder: Path, pool: int, on_step: Callable[[float], None] = lam
     """The task, with its starting policy, which is kept in a folder and made if it is not there."""
     problems = _distinct(np.random.default_rng(0), pool + VALIDATION)
     train, validation = problems[:pool], problems[pool:]
-    card = {"recipe": asdict(RECIPE), "versions": versions()}
+    card = {"recipe": asdict(RECIPE), "versions": versions(), "pool": pool}
     if not (folder / _CARD).is_file() or json.loads((folder / _CARD).read_text()) != card:
         tokenizer = build_tokenizer()
         pretrain_on(_lessons(frozenset(validation)), RECIPE, tokenizer, on_step).save_pretrained(folder)
@@ -96,7 +96,9 @@ def _lessons(unseen: frozenset[Digits]) -> Lessons:
     """Careless answers to problems that are not for validation."""
 
     def draw(rng: np.random.Generator, count: int) -> Sequence[tuple[str, str]]:
-        drawn = [problem for problem in draw_digits(rng, 2 * count) if problem not in unseen][:count]
-        return [(problem.question, careless_order(problem, RECIPE.slip, rng)) for problem in drawn]
+        drawn: list[Digits] = []
+        while len(drawn) < count:
+            drawn += [problem for problem in draw_digits(rng, count) if problem not in unseen]
+        return [(problem.question, careless_order(problem, RECIPE.slip, rng)) for problem in drawn[:count]]
 
     return draw

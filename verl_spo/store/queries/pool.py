@@ -4,7 +4,6 @@ Orders and filters of a million prompts take milliseconds here. In the database,
 which every observation of a large pool has to be written.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, NamedTuple
@@ -13,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 
-from verl_spo.store import bulk
+from verl_spo.store import bulk, tracker
 from verl_spo.store.database.reader import Reader
 from verl_spo.store.records import FloatArray, IntArray
+from verl_spo.store.runs.status import Status
 from verl_spo.store.schema import Observation, Run, StepSummary, TrackerState, table_of
-from verl_spo.store.tracker import STATE
 
 Sort = Literal["value", "n_eff", "visits", "last_step", "uncertainty"]
 SORTS: tuple[Sort, ...] = ("value", "n_eff", "visits", "last_step", "uncertainty")
@@ -26,9 +25,11 @@ SORTS: tuple[Sort, ...] = ("value", "n_eff", "visits", "last_step", "uncertainty
 Mask = NDArray[np.bool_]
 
 _TINY = 1e-300
+_WITHOUT_STEPS = (Status.IMPORTING, Status.DELETING)
+"""While rows come or go by other ways than a trainer's steps."""
 
 _TABLE = table_of(TrackerState)
-STATE_COLUMNS = [_TABLE.c[name] for name in ("prompt_id", *STATE)]
+STATE_COLUMNS = [_TABLE.c[name] for name in ("prompt_id", *tracker.STATE)]
 
 
 class PromptState(NamedTuple):
@@ -48,16 +49,12 @@ class Stand:
 
     Attributes:
         holder: The run's attempt, owner and status: who writes the tracker.
-        applied: Records of the owner that are in.
-        last_step: 0 before the first.
-        begins_after: The step before the run's first one.
+        step: The last one that the attempt has written; None before its first.
         clock: Event time that evidence has aged to.
     """
 
     holder: tuple[int, str, str]
-    applied: int
-    last_step: int
-    begins_after: int
+    step: int | None
     clock: float
 
 
@@ -90,11 +87,11 @@ class Pool:
             found: IntArray = getattr(self, name)
             return found
         evidence = self.alpha + self.beta
-        value = self.alpha / evidence
         if name == "value":
+            value: FloatArray = self.alpha / evidence
             return value
         n_eff: FloatArray = evidence * np.exp(self.z - self.clock)
-        return n_eff if name == "n_eff" else value * (1 - value) / np.maximum(n_eff, _TINY)
+        return n_eff if name == "n_eff" else self.alpha * self.beta / evidence**2 / np.maximum(n_eff, _TINY)
 
     def ordered(self, sort: Sort, descending: bool, passing: Mask, start: int, limit: int) -> IntArray:
         """Places of the prompts that pass, by a column and then by their ids: `limit` of them from the `start`th on."""
@@ -114,36 +111,43 @@ class Pool:
         after = above[np.argmin(values[above])] if above.size else None
         return before, after
 
-    def states(self, places: IntArray) -> Iterator[PromptState]:
+    def states(self, places: IntArray) -> list[PromptState]:
         """Rows of the table."""
         columns = (getattr(self, name)[places].tolist() for name in PromptState._fields)
-        return map(PromptState, *columns)
+        return list(map(PromptState, *columns))
 
 
 def pool_of(reader: Reader, connection: Connection, run_id: int) -> Pool:
-    """A run's pool as the connection sees it, or as another thread has seen it since."""
-    found: Pool = reader.pools.renewed(run_id, partial(_renewed, connection, run_id))
-    return found
+    """A run's pool as the connection sees it. This must be the first that it is asked: it sees the same from then on.
+
+    So no thread is given a pool that is newer than what it asks next.
+    """
+    pool: Pool = reader.pools.renewed(run_id, partial(_renewed, connection, run_id))
+    return pool
 
 
 def _renewed(connection: Connection, run_id: int, known: Pool | None) -> Pool:
     now = _stand(connection, run_id)
-    then = known.stand if known else None
-    if known is None or then is None or then.holder != now.holder:
-        return _whole(connection, run_id, now)
-    if now.applied <= then.applied:
+    if known is None or known.stand.holder != now.holder or now.holder[-1] in _WITHOUT_STEPS:
+        return Pool(now, **tracker.read_rows(connection, run_id))
+    if known.stand.step == now.step:
         return known
-    # The first record is of the whole pool, a later one of the prompts that its observations are of.
-    if then.last_step <= now.begins_after or _observations(connection, run_id, then.last_step) > len(known.prompt_id):
-        return _whole(connection, run_id, now)
-    return _followed(connection, run_id, known, now)
+    # An attempt's first record may be of the whole pool; a later one is of the prompts that it has observations of.
+    if known.stand.step is None or _observations(connection, run_id, known.stand.step) > len(known.prompt_id):
+        return Pool(now, **tracker.read_rows(connection, run_id))
+    return _followed(connection, run_id, known, known.stand.step, now)
 
 
 def _stand(connection: Connection, run_id: int) -> Stand:
-    columns = (Run.attempt, Run.owner, Run.status, Run.applied, Run.last_step, Run.parent_step, Run.clock)
-    row = connection.execute(select(*columns).where(Run.id == run_id)).one()
-    holder = (row.attempt, row.owner, row.status)
-    return Stand(holder, row.applied, row.last_step, row.parent_step or 0, row.clock)
+    columns = (Run.attempt, Run.owner, Run.status, Run.clock)
+    run = connection.execute(select(*columns).where(Run.id == run_id)).one()
+    step = (
+        select(StepSummary.step)
+        .where(StepSummary.run_id == run_id, StepSummary.attempt == run.attempt)
+        .order_by(StepSummary.step.desc())
+        .limit(1)
+    )
+    return Stand((run.attempt, run.owner, run.status), connection.execute(step).scalar_one_or_none(), run.clock)
 
 
 def _observations(connection: Connection, run_id: int, after_step: int) -> int:
@@ -153,20 +157,13 @@ def _observations(connection: Connection, run_id: int, after_step: int) -> int:
     return int(connection.execute(query).scalar_one() or 0)
 
 
-def _whole(connection: Connection, run_id: int, now: Stand) -> Pool:
-    query = select(*STATE_COLUMNS).where(_TABLE.c.run_id == run_id).order_by(_TABLE.c.prompt_id)
-    return Pool(now, **bulk.read_columns(connection, query))
-
-
-def _followed(connection: Connection, run_id: int, known: Pool, now: Stand) -> Pool:
+def _followed(connection: Connection, run_id: int, known: Pool, after_step: int, now: Stand) -> Pool:
     """The pool after later steps, of which only the prompts are read that these have observed."""
-    observed = select(Observation.prompt_id).where(
-        Observation.run_id == run_id, Observation.step > known.stand.last_step
-    )
+    observed = select(Observation.prompt_id).where(Observation.run_id == run_id, Observation.step > after_step)
     query = select(*STATE_COLUMNS).where(_TABLE.c.run_id == run_id, _TABLE.c.prompt_id.in_(observed))
     changed = bulk.read_columns(connection, query)
     places = np.searchsorted(known.prompt_id, changed["prompt_id"])
-    columns = {name: getattr(known, name).copy() for name in STATE}
+    columns = {name: getattr(known, name).copy() for name in tracker.STATE}
     for name, values in columns.items():
         values[places] = changed[name]
     return replace(known, stand=now, **columns)

@@ -50,7 +50,7 @@ def passing(reader: Reader, connection: Connection, run_id: int, pool: Pool, whe
     ranges: dict[Sort, Range] = {name: getattr(where, name) for name in ("value", "n_eff", "visits", "last_step")}
     masks = [inside(pool.column(name), ends) for name, ends in ranges.items() if ends != _OPEN]
     for condition, ids in _asked(connection, run_id, pool, where):
-        key = (run_id, pool.stand.holder, condition)
+        key = (run_id, pool.stand.holder, len(pool.prompt_id), condition)
         masks.append(reader.masks.renewed(key, partial(_having, pool, ids)))
     return np.logical_and.reduce(masks) if masks else np.ones(len(pool.prompt_id), dtype=bool)
 
@@ -69,7 +69,7 @@ def _asked(
     if words := search.parse(where.words):
         yield words, partial(_ids, connection, search.ids(connection.dialect.name, words))
     # These change with every step.
-    at = pool.stand.last_step
+    at = pool.stand.step
     if where.last_outcome != _OPEN:
         yield (at, where.last_outcome), partial(_ended_within, connection, run_id, where.last_outcome)
     if where.moved is not None:

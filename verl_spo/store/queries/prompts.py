@@ -70,7 +70,7 @@ def prompts(
     with reader.connect(snapshot=True) as connection:
         pool = pool_of(reader, connection, run_id)
         left = passing(reader, connection, run_id, pool, where or PromptFilter())
-        states = list(pool.states(pool.ordered(sort, descending, left, start, limit)))
+        states = pool.states(pool.ordered(sort, descending, left, start, limit))
         texts = texts_of(connection, [state.prompt_id for state in states])
     rows = tuple(prompt_row(state, texts[state.prompt_id], pool.clock) for state in states)
     return PromptPage(rows, int(np.count_nonzero(left)))

@@ -34,7 +34,7 @@ def selected_prompts(
         left = passing(reader, connection, run_id, pool, where)
         places = pool.ordered(sort, descending, left, 0, most)
         for start in range(0, len(places), _CHUNK):
-            states = list(pool.states(places[start : start + _CHUNK]))
+            states = pool.states(places[start : start + _CHUNK])
             texts = texts_of(connection, [state.prompt_id for state in states])
             for state in states:
                 text = texts[state.prompt_id]

@@ -33,7 +33,7 @@ class Method(ABC):
         """The update is done; `changes` are what `update` returned."""
 
     def values(self) -> FloatArray | None:
-        """What it takes each prompt's success rate to be, (pool,); None if it does not ask itself that."""
+        """What it takes each prompt's expected reward to be, (pool,); None if it does not ask itself that."""
         return None
 
     def metrics(self) -> dict[str, float]:

@@ -23,7 +23,7 @@ def pools(draw: st.DrawFn) -> Pool:
         return np.array(draw(st.lists(st.integers(0, 3), min_size=size, max_size=size)), dtype=np.int64)
 
     ids = np.cumsum(1 + integers())
-    stand = Stand((1, "owner", "running"), 1, 5, 0, draw(SOME))
+    stand = Stand((1, "owner", "running"), 5, draw(SOME))
     # One of the two may be 0, as after a file of values of 0 and 1.
     return Pool(stand, ids, floats(), floats(0.25), floats() - 3, integers(), integers())
 
@@ -64,7 +64,7 @@ def test_neighbours_stand_beside_each_other_in_the_order(data: st.DataObject) ->
 
 
 def test_certain_values_come_last_however_little_evidence_there_is() -> None:
-    stand = Stand((1, "owner", "running"), 1, 5, 0, 2000.0)
+    stand = Stand((1, "owner", "running"), 5, 2000.0)
     nothing, none = np.zeros(3), np.zeros(3, dtype=np.int64)
     pool = Pool(stand, np.arange(3), np.array([0.0, 1.0, 1.0]), np.array([1.0, 1.0, 0.0]), nothing, none, none)
     everything = np.ones(3, dtype=bool)
@@ -72,8 +72,15 @@ def test_certain_values_come_last_however_little_evidence_there_is() -> None:
     assert np.isfinite(pool.column("uncertainty")).all()
 
 
+def test_nearly_certain_values_are_told_apart() -> None:
+    stand, nothing, none = Stand((1, "owner", "running"), 5, 0.0), np.zeros(4), np.zeros(4, dtype=np.int64)
+    tiny = np.array([1e-18, 1e-17, 8.0, 8.0])
+    pool = Pool(stand, np.arange(4), tiny[::-1].copy(), tiny, nothing, none, none)
+    assert pool.ordered("uncertainty", False, np.ones(4, dtype=bool), 0, 4).tolist() == [0, 3, 1, 2]
+
+
 def test_rows_are_those_of_the_table() -> None:
-    stand = Stand((1, "owner", "running"), 1, 5, 0, 0.0)
+    stand = Stand((1, "owner", "running"), 5, 0.0)
     columns = [np.array([1.0, 2.0]), np.array([3.0, 4.0]), np.array([0.5, 0.0]), np.array([7, 0]), np.array([5, 0])]
     pool = Pool(stand, np.array([11, 13]), *columns)
     assert list(pool.states(np.array([1, 0]))) == [(13, 2.0, 4.0, 0.0, 0, 0), (11, 1.0, 3.0, 0.5, 7, 5)]
