@@ -94,7 +94,7 @@ class Pool:
         return n_eff if name == "n_eff" else self.alpha * self.beta / evidence**2 / np.maximum(n_eff, _TINY)
 
     def ordered(self, sort: Sort, descending: bool, passing: Mask, start: int, limit: int) -> IntArray:
-        """Places of the prompts that pass, by a column and then by their ids: `limit` of them from the `start`th on."""
+        """Places of the prompts that pass, by a column and then by their ids: `limit`, after the first `start`."""
         places = np.flatnonzero(passing)
         values = self.column(sort)[places]
         if descending:

@@ -60,7 +60,7 @@ def prompts(
     start: int = 0,
     limit: int = 50,
 ) -> PromptPage:
-    """A page of a run's prompts: of those that a filter leaves, in an order, `limit` from the `start`th on.
+    """A page of a run's prompts: of those that a filter leaves, in an order, `limit` of them, after the first `start`.
 
     Raises:
         StoreError: `sort` is not one of `SORTS`.
