@@ -74,7 +74,7 @@ def test_a_folder_of_anything_else_is_not(folder, tmp_path, monkeypatch, change)
     elif change == "prompts":
         prompts = make_prompt_set(12, 6, seed=1)
     elif change == "versions":
-        monkeypatch.setattr(tiny_model, "_versions", lambda: {"torch": "0.1"})
+        monkeypatch.setattr(tiny_model, "versions", lambda: {"torch": "0.1"})
     elif change == "unfinished":
         (folder / CARD_FILE).unlink()
     else:
