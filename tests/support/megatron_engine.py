@@ -14,13 +14,13 @@ SEQUENCES, LENGTH = 8, 24
 
 
 def train(rank: int, folder: Path, ranks: int, batches: tuple[int, ...], load: bool, vanilla: bool = True) -> None:
-    """Be one of `ranks` tensor-parallel ranks of the model in `folder`: train on some batches, save.
+    """Be one of `ranks` tensor-parallel ranks of the model in `folder`: train on some batches, save every other one.
 
     Args:
         rank: Which one.
-        folder: Of the model (`model/`) and of checkpoints; what the weights are in the end goes to `weights-N.pt`.
+        folder: Of the model (`model/`) and of checkpoints; what the weights are then goes to `weights-N.pt`.
         ranks: How many there are.
-        batches: Seeds, one an update; a checkpoint named like the last one follows.
+        batches: Seeds, one an update; a checkpoint named like it follows each that is even.
         load: Whether to begin from the checkpoint of the batch before the first.
         vanilla: Whether mbridge maps the weights, or Megatron-Bridge.
     """
@@ -32,12 +32,17 @@ def train(rank: int, folder: Path, ranks: int, batches: tuple[int, ...], load: b
         worker.load_checkpoint(str(folder / f"checkpoint-{batches[0] - 1}"))
     for seed in batches:
         worker.train_batch(_batch(seed))
-    weights = {name: weight.clone() for name, weight in worker.engine.get_per_tensor_param()[0]}
-    worker.save_checkpoint(str(folder / f"checkpoint-{batches[-1]}"), global_step=batches[-1])
-    if rank == 0:
-        torch.save(weights, folder / f"weights-{batches[-1]}.pt")
+        if seed % 2 == 0:
+            _save(worker, folder, seed, rank)
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
+
+
+def _save(worker: Any, folder: Path, seed: int, rank: int) -> None:
+    weights = {name: weight.clone() for name, weight in worker.engine.get_per_tensor_param()[0]}
+    worker.save_checkpoint(str(folder / f"checkpoint-{seed}"), global_step=seed)
+    if rank == 0:
+        torch.save(weights, folder / f"weights-{seed}.pt")
 
 
 def _port(folder: Path) -> str:
