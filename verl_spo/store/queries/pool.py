@@ -128,7 +128,8 @@ def pool_of(reader: Reader, connection: Connection, run_id: int) -> Pool:
 
 def _renewed(connection: Connection, run_id: int, known: Pool | None) -> Pool:
     now = _stand(connection, run_id)
-    if known is None or known.stand.holder != now.holder or now.holder[-1] in _WITHOUT_STEPS:
+    *_, status = now.holder
+    if known is None or known.stand.holder != now.holder or status in _WITHOUT_STEPS:
         return Pool(now, **tracker.read_rows(connection, run_id))
     if known.stand.step == now.step:
         return known
