@@ -94,6 +94,13 @@ _ADAPTING = (
     *_RETENTIONS_ALONE,
 )
 
+# What knowing the pool before the first step is worth, once for each way to draw.
+_STARTS = tuple(
+    Variant(f"spo{draws}{start}", "kl", "trajectory")
+    for draws in ("", ", even draws")
+    for start in ("", ", warm start", ", initial rollouts")
+)
+
 # Every method at the learning rate of the demo; then where drift does not saturate, and in a pool 32 times the batch;
 # then, in shorter runs, what is left of the policy, and batches that come in parts.
 LAB: dict[Setting, tuple[Variant, ...]] = {
@@ -118,6 +125,7 @@ LAB: dict[Setting, tuple[Variant, ...]] = {
     Setting("real pool", steps=100, prompts="real"): _CHOICES,
     Setting("real pool, 32 batches", steps=100, pool=4096, prompts="real"): _CHOICES,
     Setting("real pool, 128 batches", steps=100, pool=16384, prompts="real"): _CHOICES,
+    Setting("warm start", steps=100, prompts="real"): _STARTS,
     Setting("label noise", steps=100, prompts="noisy"): _CHOICES,
     Setting("rare successes", steps=100, prompts="rare"): _CHOICES,
 }

@@ -2,26 +2,31 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch.optim import Optimizer
 
+from benchmarks.learning.lab import starting
 from benchmarks.learning.lab.collecting import Batch, collect
-from benchmarks.learning.lab.methods import Method, Variant, make_method
+from benchmarks.learning.lab.methods import Method, SPOMethod, Variant, make_method
 from benchmarks.learning.lab.policy import Policy
 from benchmarks.learning.lab.task import Task
 from benchmarks.learning.lab.update import by_arrival, by_chance, update
 from benchmarks.learning.rows import Row
 from verl_spo.core.advantage import no_signal_share
+from verl_spo.core.tracker import ValueTracker
 
 ADDITIONS = "additions"
 """The demo's prompts, for which a policy of their own is trained."""
 
 SORTING = "sorting"
 """Another task, with a starting policy of its own."""
+
+_EARLIER = 1000
+"""From a run's seed to that of what was before it."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,15 @@ class Setting:
 
 def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
     """Train once; the same arguments give the same row on the same machine."""
+    return _run(task, setting, variant, seed)[0]
+
+
+def _run(task: Task, setting: Setting, variant: Variant, seed: int) -> tuple[Row, Method]:
     generator = torch.Generator().manual_seed(seed)
     policy = task.policy()
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=setting.lr, weight_decay=0.01)
-    method = make_method(variant, task.size, setting.batch, policy, seed, setting.parts > 1)
+    start = _start(task, setting, variant, seed, policy)
+    method = make_method(variant, task.size, setting.batch, policy, seed, setting.parts > 1, start)
     now, looks, tokens = task, [look(task, policy, 0)], [0]
     generated, written, idle = 0, 0, 0.0
     rewarded: list[float] = []
@@ -79,7 +89,7 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
             looks.append(look(now, policy, generated // setting.batch))
             tokens.append(written)
             errors += _error(method, now, policy)
-    return Row.from_curve(
+    row = Row.from_curve(
         looks,
         setting.batch,
         tier="lab",
@@ -94,6 +104,19 @@ def run(task: Task, setting: Setting, variant: Variant, seed: int) -> Row:
         },
         tokens=tokens,
     )
+    return row, method
+
+
+def _start(task: Task, setting: Setting, variant: Variant, seed: int, policy: Policy) -> ValueTracker | None:
+    """What SPO's tracker starts from; None for the prior. What it takes to know that is not counted."""
+    match variant.init:
+        case "run":
+            whole = Variant("spo", variant.retention, variant.normalization)
+            _, earlier = _run(task, replace(setting, evaluate_every=setting.steps), whole, seed + _EARLIER)
+            return starting.from_run(cast(SPOMethod, earlier).tracker)
+        case "rollouts":
+            return starting.from_rollouts(task, policy, torch.Generator().manual_seed(seed + _EARLIER))
+    return None
 
 
 def _mean(name: str, values: Sequence[float]) -> dict[str, float]:

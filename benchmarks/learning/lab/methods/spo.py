@@ -14,6 +14,7 @@ from verl_spo.core.advantage import explained_variance, normalize
 from verl_spo.core.arrays import FloatArray, IntArray
 from verl_spo.core.policy_change import mean_change, update_change
 from verl_spo.core.spo import Completion, Dispatch
+from verl_spo.core.tracker import ValueTracker
 
 
 class SPOMethod(Method):
@@ -79,7 +80,12 @@ class SPOMethod(Method):
         self._seen["drift"].append(change)
 
     def values(self) -> FloatArray | None:
-        return self._spo.tracker.value()
+        return self.tracker.value()
+
+    @property
+    def tracker(self) -> ValueTracker:
+        """What it knows of the pool."""
+        return self._spo.tracker
 
     def metrics(self) -> dict[str, float]:
         return {name: float(np.mean(values)) for name, values in self._seen.items() if values}

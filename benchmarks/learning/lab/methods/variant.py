@@ -10,7 +10,8 @@ class Variant:
     Attributes:
         method: One of `groups.METHODS` or `single.METHODS`; or `spo` followed by what is changed of it:
             `, optimal baseline`, `, no baseline`, `, uniform sampling`, `, epochs`, `, even draws`; of a batch
-            in parts `, each part alone` or `, whole batch`: what the advantages are normalized over.
+            in parts `, each part alone` or `, whole batch`: what the advantages are normalized over; `, warm start` or
+            `, initial rollouts`: what the tracker starts from.
         retention: SPO's, or `event, published step`; None for the others.
         normalization: SPO's; None for the others.
     """
@@ -33,3 +34,8 @@ class Variant:
     def sampling(self) -> str:
         """SPO's option."""
         return "even" if "even draws" in self.method else "uniform" if "uniform" in self.method else "prioritized"
+
+    @property
+    def init(self) -> str:
+        """SPO's option."""
+        return "run" if "warm start" in self.method else "rollouts" if "initial rollouts" in self.method else "prior"
