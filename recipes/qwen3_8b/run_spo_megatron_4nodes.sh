@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPO with Qwen3-8B on 4 nodes of 8 GPUs of 80 GB, in a Ray cluster that spans them (RAY_ADDRESS).
+# Where to: bash THIS_SCRIPT spo.store.url=env:VERL_SPO_DB trainer.default_local_dir=FOLDER, which all nodes share
 # Data: verl-spo data dapo-math-17k && verl-spo data aime24 && verl-spo data aime25
 set -xeuo pipefail
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPO with Qwen3-8B: 8 GPUs train, 8 others generate, in a Ray cluster that spans them (RAY_ADDRESS).
+# Where to: bash THIS_SCRIPT spo.store.url=env:VERL_SPO_DB trainer.default_local_dir=FOLDER, which all nodes share
 # Data: verl-spo data dapo-math-17k && verl-spo data aime24 && verl-spo data aime25
 set -xeuo pipefail
 

@@ -24,7 +24,9 @@ def dashboard(
     db: Db = DEFAULT_DB,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help=f"Port; 0: any free one.  [default: first free one from {DEFAULT_PORT}]"),
+        typer.Option(
+            min=0, max=65535, help=f"Port; 0: any free one; by default the first free one from {DEFAULT_PORT}."
+        ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets every machine read.")] = DEFAULT_HOST,
     rule: Rules = None,
@@ -34,7 +36,7 @@ def dashboard(
             "--auth",
             metavar="FILE",
             show_default=False,
-            help="Show nothing before a login by OpenID Connect: a TOML file with Streamlit's section [auth].",
+            help="Show nothing before a login by OpenID Connect: a TOML file with a section auth, as Streamlit's.",
         ),
     ] = None,
 ) -> None:
