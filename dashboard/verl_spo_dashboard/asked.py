@@ -87,7 +87,7 @@ def _range(name: str) -> tuple[float | None, float | None]:
     return address.decimal(f"{name}_from"), address.decimal(f"{name}_to")
 
 
-def link(prompt_id: int, run: str | None = None) -> dict[str, str | list[str]]:
-    """The address of a prompt's page, of this run or another one, which takes along what was asked."""
+def link(prompt_id: int) -> dict[str, str | list[str]]:
+    """What the address of a prompt's page, or of the table with the prompt beside it, takes along."""
     kept: dict[str, str | list[str]] = {name: st.query_params[name] for name in PARAMETERS if name in st.query_params}
-    return {address.RUN: run or st.query_params.get(address.RUN, ""), "prompt": str(prompt_id), **kept}
+    return {address.RUN: st.query_params.get(address.RUN, ""), "prompt": str(prompt_id), **kept}

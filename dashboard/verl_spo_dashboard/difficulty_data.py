@@ -126,7 +126,7 @@ def _update_outcomes(database: Reader, run: RunRow, read: Read, last: int) -> No
     kept = known.steps > first
     joined = {
         name: np.concatenate([getattr(known, name)[kept], getattr(new, name)])
-        for name in ("steps", "counts", "baselines", "rewards")
+        for name in ("steps", "counts", "expected", "rewards")
     }
     read.outcomes = replace(new, **joined, binary=known.binary and new.binary)
 

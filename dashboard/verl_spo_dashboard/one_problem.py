@@ -20,7 +20,7 @@ def show(database: Reader, after: Evaluated, before: Evaluated | None, place: in
     with parts.errors_shown():
         problem = after.problems[place]
         texts.show(problem.question)
-        st.text(f"Problem {place + 1} · right answer: {problem.ground_truth[:_SHOWN_ANSWERS]}")
+        st.text(f"Problem {place + 1} · right answer: {texts.line(problem.ground_truth, _SHOWN_ANSWERS)}")
         of = after
         if before is not None:
             whose = st.segmented_control(
@@ -42,7 +42,7 @@ def _classes(of: Evaluated, place: int) -> None:
     scores = dict(zip(problem.answers, problem.scores.tolist(), strict=True))
     names = [name for name, _ in counted.most_common(_SHOWN_ANSWERS)]
     table = {
-        "Answer": [name[:_SHOWN_ANSWERS] or "no answer" for name in names],
+        "Answer": [texts.line(name, _SHOWN_ANSWERS) or "no answer" for name in names],
         "Samples": [counted[name] for name in names],
         "Score": [scores[name] for name in names],
     }
@@ -77,7 +77,7 @@ def _samples(samples: list[SampleRow], truth: str) -> None:
 
 def _answer(sample: SampleRow) -> str:
     found = (verdict.found for verdict in sample.verdicts.values() if verdict.found)
-    return next(found, NOTHING)[:_SHOWN_ANSWERS]
+    return texts.line(next(found, NOTHING), _SHOWN_ANSWERS)
 
 
 def _doubts(sample: SampleRow, truth: str, by_reference: bool) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from verl_spo.store import Reader, queries
-from verl_spo.store.queries import ObservationRow, PromptRow, RolloutRow, RunRow
+from verl_spo.store.queries import ObservationRow, PromptInRun, PromptRow, RolloutRow, RunRow
 from verl_spo_dashboard import asked, charts, pages, parts, texts
 from verl_spo_dashboard.charts import Titles
 from verl_spo_dashboard.wording import NOTHING, number
@@ -30,7 +30,7 @@ def show(database: Reader, run: RunRow, prompt_id: int | None) -> None:
         _answers(queries.prompt_rollouts(database, run.id, prompt_id, limit=ROLLOUTS))
 
 
-def interval(prompt: PromptRow) -> str:
+def interval(prompt: PromptRow | PromptInRun) -> str:
     """The 90 % interval of a prompt's success rate."""
     return f"{prompt.low:.2f} – {prompt.high:.2f}"
 

@@ -14,7 +14,7 @@ FINISHES = {"stop": "ended", "length": "cut off"}
 """How a session ended, in words: by the model, or where its room ends."""
 
 _ENDS = {"stop": "ended by the model", "length": "cut off where data.max_response_length ends"}
-_SNIPPET = 200
+_SNIPPET = 60
 
 
 def named(key: RolloutKey) -> str:
@@ -38,7 +38,7 @@ def columns(rollouts: Sequence[RolloutRow]) -> dict[str, list[Any]]:
     return {
         "step": [each.step for each in seen],
         "reward": [each.reward for each in seen],
-        "response": [texts.line(_last_words(row), _SNIPPET) for row in rollouts],
+        "response": [texts.last_line(_last_words(row), _SNIPPET) for row in rollouts],
         "tokens": [each.response_length for each in seen],
         "finish": [FINISHES.get(each.finish or "", NOTHING) for each in seen],
         **({"turns": [each.turns for each in seen]} if any((each.turns or 1) > 1 for each in seen) else {}),
@@ -53,7 +53,7 @@ def layout() -> dict[str, Any]:
     return {
         "step": config.NumberColumn("Step", format="localized", width=50),
         "reward": config.NumberColumn("Reward", format="%.2f", width=60, help="In [0, 1]."),
-        "response": config.TextColumn("Response", width=190, help="How its last message begins."),
+        "response": config.TextColumn("Response", width=190, help="How it ends."),
         "tokens": config.NumberColumn("Tokens", format="localized", width=60, help="That the model generated."),
         "finish": config.TextColumn("End", width=60, help="Cut off: it filled data.max_response_length."),
         "turns": config.NumberColumn("Turns", width=50, help="Messages that the model wrote in the session."),
@@ -91,7 +91,7 @@ def figures(seen: ObservationRow) -> None:
 
 
 def _last_words(rollout: RolloutRow) -> str:
-    """What the model wrote last: of several turns, most begin alike."""
+    """What the model wrote last."""
     written = [part.text for part in rollout.parts if part.author == "model"]
     return written[-1] if written else rollout.response or ""
 

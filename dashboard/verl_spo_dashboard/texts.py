@@ -10,14 +10,18 @@ from typing import Any
 import streamlit as st
 
 MOST = 50_000
-"""Characters of a text that a page shows, unless a reader asks for all of it."""
+"""Characters of a text that a page shows: of a longer one as many from its end as from its beginning."""
 
 _TALL_TEXT = 1_500
 _TALL_LINES = 15
 _TALL_HEIGHT = 320
 
-# Control characters but tab and new line; those that turn the direction of writing.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters but tab and new line; those that turn the direction of writing; those without width, but for the
+# two that join scripts and emoji; tags, in which whole sentences can hide.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+    "\xad\u180e\u200b\u2060-\u2064\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 
 
 def visible(text: str) -> str:
@@ -26,14 +30,21 @@ def visible(text: str) -> str:
 
 
 def cut(text: str, most: int = MOST) -> str:
-    """As much of a text as a page shows, and how much is missing."""
-    rest = len(text) - most
-    return visible(text) if rest <= 0 else f"{visible(text[:most])}\n… {rest:,} more characters"
+    """As much of a text as a page shows, and how much is missing in its middle: answers stand at the end."""
+    rest, half = len(text) - most, most // 2
+    if rest <= 0:
+        return visible(text)
+    return f"{visible(text[:half])}\n… {rest:,} characters left out …\n{visible(text[-half:])}"
 
 
 def line(text: str, most: int) -> str:
     """The beginning of a text in one line, as tables show it."""
     return " ".join(visible(text[:most]).split())
+
+
+def last_line(text: str, most: int) -> str:
+    """The end of a text in one line, likewise."""
+    return ("" if len(text) <= most else "… ") + line(text[-most:], most)
 
 
 def show(text: str) -> None:

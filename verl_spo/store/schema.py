@@ -172,7 +172,9 @@ class Observation(Base):
     prompt_id: Mapped[int] = mapped_column(BigInteger)
     policy_version: Mapped[int] = mapped_column(BigInteger, doc="Of the weights that generated it.")
     reward: Mapped[float] = mapped_column(Double, doc="In [0, 1].")
-    baseline: Mapped[float | None] = mapped_column(Double, doc="v_hat, frozen at dispatch.")
+    baseline: Mapped[float | None] = mapped_column(
+        Double, doc="Frozen at dispatch: v_hat, unless `spo.baseline` says otherwise."
+    )
     advantage: Mapped[float | None] = mapped_column(Double, doc="Normalized.")
     rho: Mapped[float | None] = mapped_column(Double, doc="Retention that was applied.")
     policy_change: Mapped[float | None] = mapped_column(Double, doc="D, in nats per token.")

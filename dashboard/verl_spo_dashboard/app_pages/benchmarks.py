@@ -11,7 +11,7 @@ from verl_spo.evaluation.evaluated import FIGURES, Evaluated, common_samples
 from verl_spo.evaluation.intervals import Interval
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import EvaluationRow, RunRow
-from verl_spo_dashboard import address, benchmark_results, charts, choosing, data, frame, one_problem, overview
+from verl_spo_dashboard import address, benchmark_results, charts, choosing, data, frame, one_problem, overview, texts
 from verl_spo_dashboard.benchmark_results import Policies
 from verl_spo_dashboard.charts import Estimate, Line, Titles
 from verl_spo_dashboard.wording import NOTHING, counted
@@ -258,8 +258,8 @@ def _problems(view: View, after: Evaluated, before: Evaluated | None) -> None:
     else:
         places.sort(key=lambda place: (now[place], place))
     table: dict[str, list[Any]] = {
-        "Problem": [" ".join(after.problems[place].question[:_TABLE_TEXT].split()) for place in places],
-        "Right answer": [after.problems[place].ground_truth[:_TABLE_TEXT] for place in places],
+        "Problem": [texts.line(after.problems[place].question, _TABLE_TEXT) for place in places],
+        "Right answer": [texts.line(after.problems[place].ground_truth, _TABLE_TEXT) for place in places],
         "Now": [100 * now[place] for place in places],
     }
     if then is not None:

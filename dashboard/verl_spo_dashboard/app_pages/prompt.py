@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from verl_spo.store import Reader, queries
-from verl_spo.store.queries import ObservationRow, PromptRow, RolloutFilter, RolloutRow, RunRow
+from verl_spo.store.queries import ObservationRow, PromptFilter, PromptRow, RolloutFilter, RolloutRow, RunRow
 from verl_spo_dashboard import (
     address,
     asked,
@@ -96,8 +96,11 @@ def _neighbours(database: Reader, run: RunRow, prompt_id: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         for label, icon, number in labels:
             st.button(label, icon=icon, disabled=number is None, on_click=_go, args=(number,))
-        words = " of the filtered table" if view.where.words or view.where.source else ""
+        words = "" if view.where == PromptFilter() else " of the filtered table"
         st.caption(f"In the order “{view.order}”{words}.")
+        st.page_link(
+            pages.PROMPTS, label="Back to the table", icon=":material/quiz:", query_params=asked.link(prompt_id)
+        )
 
 
 def _history(visits: Sequence[ObservationRow]) -> None:
@@ -138,11 +141,11 @@ def _belief(prompt: PromptRow) -> None:
 
 
 def _in_runs(database: Reader, run: RunRow, prompt_id: int) -> None:
-    """The same prompt in all runs that have it; a click leads there."""
+    """The prompt in all runs that have it; a click leads there."""
     rows = queries.prompt_in_runs(database, prompt_id, RUNS)
     if len(rows) < 2:
         return
-    st.subheader("In other runs", anchor=False)
+    st.subheader("In all runs", anchor=False)
     config = st.column_config
     key = f"runs-{prompt_id}-{hash(tuple(row.run_id for row in rows))}"
 
@@ -154,7 +157,7 @@ def _in_runs(database: Reader, run: RunRow, prompt_id: int) -> None:
         {
             "run": [row.run for row in rows],
             "value": [row.value for row in rows],
-            "interval": [f"{row.low:.2f} – {row.high:.2f}" for row in rows],
+            "interval": [one_prompt.interval(row) for row in rows],
             "visits": [row.visits for row in rows],
         },
         key=key,
@@ -169,7 +172,7 @@ def _in_runs(database: Reader, run: RunRow, prompt_id: int) -> None:
         hide_index=True,
         on_select=choose,
         selection_mode=["single-cell"],
-        alt="The same prompt in other runs",
+        alt="The same prompt in all runs",
     )  # fmt: skip
 
 
@@ -187,7 +190,7 @@ def _answers(database: Reader, run: RunRow, prompt_id: int, visits: Sequence[Obs
 def _filter() -> RolloutFilter:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         outcome = st.segmented_control(
-            "Outcome", list(_OUTCOMES), default="All", required=True, key="outcome", bind="query-params",
+            "Outcome", list(_OUTCOMES), default="All", required=True, key="answer_outcome", bind="query-params",
             help=f"Right: a reward of {RIGHT:g} or more.",
         )  # fmt: skip
         finish = rollout_filters.finish()

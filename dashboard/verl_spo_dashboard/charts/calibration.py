@@ -11,7 +11,7 @@ def calibration(found: Calibration, titles: Titles) -> Spec:
     """Mean reward by mean v̂ at dispatch, with 95 % intervals where there are any; on the diagonal they agree."""
     seen = found.counts > 0
     columns = {
-        "expected": found.baselines, "reward": found.rewards, "low": found.low, "high": found.high,
+        "expected": found.expected, "reward": found.rewards, "low": found.low, "high": found.high,
         "count": found.counts,
     }  # fmt: skip
     table = pa.table({name: pa.array(values[seen], from_pandas=True) for name, values in columns.items()})

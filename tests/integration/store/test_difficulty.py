@@ -99,7 +99,7 @@ def test_outcomes_come_by_step_and_bin(reader: Reader, visits: dict[int, list[Ob
     for cell in np.ndindex(found.counts.shape):
         rows = cells[cell]
         assert found.counts[cell] == len(rows)
-        assert found.baselines[cell] == pytest.approx(sum(row.baseline or 0.0 for row in rows))
+        assert found.expected[cell] == pytest.approx(sum(row.baseline or 0.0 for row in rows))
         assert found.rewards[cell] == sum(row.reward for row in rows)
 
 
@@ -110,7 +110,7 @@ def test_calibration_has_intervals_where_rewards_are_right_or_wrong(
     assert (found.first_step, found.last_step) == (1, STEPS)
     assert found.counts.sum() == STEPS * BATCH
     low = [row for rows in visits.values() for row in rows if (row.baseline or 0.0) < 0.5]
-    assert found.baselines[0] == pytest.approx(np.mean([row.baseline or 0.0 for row in low]))
+    assert found.expected[0] == pytest.approx(np.mean([row.baseline or 0.0 for row in low]))
     assert found.rewards[0] == pytest.approx(np.mean([row.reward for row in low]))
     ends = wilson_interval(found.rewards[:1], [len(low)], 0.95)
     assert (found.low[0], found.high[0]) == (ends[0][0], ends[1][0])
@@ -133,6 +133,31 @@ def test_draws_are_counted_by_their_baseline(reader: Reader) -> None:
     assert (found.first_step, found.last_step) == (3, 6)
     assert found.counts.sum() == 4 * BATCH
     assert found.counts.shape == (5,)
+
+
+def test_what_was_expected_is_the_value_whatever_the_baseline(database_url: str) -> None:
+    for name, options in (("demo/value", {}), ("demo/optimal", {"spo": {"baseline": "optimal"}})):
+        training = Training()
+        with writing(database_url, training, run=info(name, uid=name.ljust(32, "x"), config=options)) as writer:
+            for _ in range(STEPS):
+                record = training.advance()
+                if options:
+                    object.__setattr__(record.observations, "baseline", np.full(BATCH, 0.9))
+                writer.submit(record)
+    with open_reader(database_url) as reader:
+        value, optimal = (queries.outcomes(reader, run_id, 0, STEPS, bins=20) for run_id in (1, 2))
+        np.testing.assert_array_equal(optimal.counts, value.counts)
+        np.testing.assert_allclose(optimal.expected, value.expected)
+        for moved in (Movement(0, 0.05), Movement(3, None, -0.05)):
+            ids = [
+                {
+                    row.prompt_id
+                    for row in queries.prompts(reader, run_id, "value", where=PromptFilter(moved=moved)).rows
+                }
+                for run_id in (1, 2)
+            ]
+            assert ids[0]
+            assert ids[0] == ids[1]
 
 
 def test_no_more_than_the_latest_observations_are_read(reader: Reader, small_window: int) -> None:

@@ -207,6 +207,7 @@ FILTERS = [
     PromptFilter(),
     PromptFilter(value=(0.4, 0.6)),
     PromptFilter(value=(None, 0.5)),
+    PromptFilter(value=(0.5, 1.0)),
     PromptFilter(n_eff=(1.5, None)),
     PromptFilter(n_eff=(0.0, 2.0)),
     PromptFilter(visits=(1, None)),
@@ -231,10 +232,13 @@ def test_filters_leave_the_right_prompts(reader: Reader, where: PromptFilter) ->
 
 
 def _passes(row: PromptRow, where: PromptFilter) -> bool:
-    ranges = all(
-        (low is None or low <= getattr(row, name)) and (high is None or getattr(row, name) <= high)
-        for name in ("value", "n_eff", "visits", "last_step")
-        for low, high in [getattr(where, name)]
+    ranges = (
+        all(
+            (low is None or low <= getattr(row, name)) and (high is None or getattr(row, name) <= high)
+            for name in ("value", "n_eff", "visits", "last_step")
+            for low, high in [getattr(where, name)]
+        )
+        and where.value[1] != row.value
     )
     present = re.findall(r"\w+", f"{row.text} {row.ground_truth}".lower())
     found = all(

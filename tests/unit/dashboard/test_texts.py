@@ -19,6 +19,9 @@ ANY_TEXT = st.text(alphabet=st.characters(codec=None))
         ("\x1b[31mred", "⟨001B⟩[31mred"),
         ("\u202egpj.exe", "⟨202E⟩gpj.exe"),
         ("\ud800", "⟨D800⟩"),
+        ("pass\u200bword\ufeff", "pass⟨200B⟩word⟨FEFF⟩"),
+        ("hi\U000e0041", "hi⟨E0041⟩"),
+        ("👩\u200d🔬 می\u200cخواهم", "👩\u200d🔬 می\u200cخواهم"),
         ("naïve ☃ 三角形 عربي", "naïve ☃ 三角形 عربي"),
     ],
 )
@@ -31,11 +34,15 @@ def test_every_text_can_be_sent(text: str) -> None:
     assert texts.visible(text).encode().decode() == texts.visible(text)
 
 
-def test_a_megabyte_in_a_line_is_cut() -> None:
-    shown = texts.cut("x" * 2**20)
+def test_a_megabyte_in_a_line_is_cut_but_for_its_ends() -> None:
+    text = "x" * (2**20 - 6) + "ANSWER"
+    shown = texts.cut(text)
     assert len(shown) < texts.MOST + 50
-    assert shown.endswith("998,576 more characters")
-    assert texts.line("x" * 2**20, 200) == "x" * 200
+    assert "… 998,576 characters left out …" in shown
+    assert shown.endswith("ANSWER")
+    assert texts.line(text, 200) == "x" * 200
+    assert texts.last_line(text, 10) == "… xxxxANSWER"
+    assert texts.last_line("short", 10) == "short"
 
 
 def test_differences_are_marked_word_by_word() -> None:

@@ -9,10 +9,13 @@ from sqlalchemy import Connection, func, select
 from verl_spo.store import bulk
 from verl_spo.store.queries import window
 from verl_spo.store.queries.attempts import counts, of_attempt
+from verl_spo.store.queries.expected import value_before
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo.store.schema import Attempt, Observation
 
 Range = tuple[float | None, float | None]
+
+_UNKNOWN = -1.0
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,10 @@ class Visits:
     def latest(cls, connection: Connection, run_id: int, after_step: int = -1) -> "Visits":
         """A run's latest ones, as many as may be read (`window`), after a step."""
         first = max(window.first_step(connection, run_id), after_step + 1)
-        baseline = func.coalesce(Observation.baseline, -1.0, type_=Observation.baseline.type).label("baseline")
+        before = func.coalesce(value_before(connection, run_id), _UNKNOWN, type_=Observation.baseline.type)
         query = (
             select(
-                Observation.prompt_id, Observation.step, Observation.seq, Observation.reward, baseline,
+                Observation.prompt_id, Observation.step, Observation.seq, Observation.reward, before.label("before"),
                 Observation.alpha, Observation.beta,
             )
             .join(Attempt, of_attempt(Observation))
@@ -59,7 +62,7 @@ class Visits:
         return cls(
             prompt_id=found["prompt_id"],
             reward=found["reward"],
-            before=np.where(found["baseline"] < 0, np.nan, found["baseline"]),
+            before=np.where(found["before"] == _UNKNOWN, np.nan, found["before"]),
             after=found["alpha"] / (found["alpha"] + found["beta"]),
         )
 

@@ -43,7 +43,7 @@ def test_a_prompt_has_its_history_its_belief_and_its_answers(run: PlausibleRun, 
 
 @pytest.mark.parametrize(
     ("parameters", "rewards"),
-    [({"outcome": "Right"}, {1.0}), ({"outcome": "Wrong"}, {0.0}), ({"words": '"think not"'}, {0.0})],
+    [({"answer_outcome": "Right"}, {1.0}), ({"answer_outcome": "Wrong"}, {0.0}), ({"words": '"think not"'}, {0.0})],
 )
 def test_answers_are_filtered(
     run: PlausibleRun, url: str, open_page: Open, parameters: dict[str, str], rewards: set[float]
@@ -52,6 +52,28 @@ def test_answers_are_filtered(
     app = open_page("prompt", run="a", prompt=str(rows[0].observation.prompt_id), **parameters)
     wanted = [row.observation.step for row in rows if row.observation.reward in rewards]
     assert app.dataframe[0].value["step"].tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    "asked", [{"outcome": "Right (1)"}, {"q": "what", "sort": "Easiest first"}, {"value_to": "0.9", "visits_from": "1"}]
+)
+def test_the_next_prompt_is_that_of_the_filtered_table(
+    run: PlausibleRun, url: str, open_page: Open, asked: dict[str, str]
+) -> None:
+    table = open_page("prompts", run="a", **asked)
+    with open_reader(url) as reader:
+        where = PromptFilter(
+            words=asked.get("q", ""),
+            last_outcome=(1.0, 1.0) if "outcome" in asked else (None, None),
+            value=(None, 0.9 if "value_to" in asked else None),
+            visits=(1 if "visits_from" in asked else None, None),
+        )
+        rows = queries.prompts(reader, 1, "value", "sort" in asked, where, 0, 3).rows
+    assert table.dataframe[0].value["visits"].tolist()[:3] == [row.visits for row in rows]
+    app = open_page("prompt", run="a", prompt=str(rows[1].prompt_id), **asked)
+    next(button for button in app.button if button.label == "Next prompt").click().run()
+    assert app.query_params["prompt"] == str(rows[2].prompt_id)
+    assert all(app.query_params[name] in (value, [value]) for name, value in asked.items())
 
 
 def test_two_answers_are_compared_word_by_word(run: PlausibleRun, url: str, open_page: Open) -> None:

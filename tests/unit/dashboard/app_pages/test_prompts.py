@@ -123,7 +123,7 @@ def test_texts_without_end_are_cut(url: str, open_page: Open) -> None:
     PlausibleRun(url, name="a", questions=[endless, *arithmetic(31)]).close()
     app = open_page("prompts", run="a", prompt="1")
     assert len(app.code[0].value) < 60_000
-    assert app.code[0].value.endswith("more characters")
+    assert "characters left out" in app.code[0].value
     assert max(map(len, app.dataframe[0].value["text"])) <= 300
 
 
