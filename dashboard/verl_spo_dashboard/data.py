@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -32,6 +33,13 @@ def reader() -> Reader:
     login.check()
     url = os.environ.get(VARIABLE, StoreConfig().url)
     return _open(url, _identity(url))
+
+
+def awaited_file() -> Path | None:
+    """The SQLite file that is not there yet, which the first run makes; None where there is nothing to wait for."""
+    login.check()
+    url = parse(os.environ.get(VARIABLE, StoreConfig().url))
+    return sqlite_path(url) if is_sqlite(url) and not sqlite_path(url).exists() else None
 
 
 def is_there() -> bool:

@@ -1,8 +1,10 @@
 """What the page on difficulty has read of a run: once, then only what is new."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 
 import numpy as np
 
@@ -23,6 +25,16 @@ WINDOW_STEPS = 100
 
 N_EFF_EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, math.inf)
 VISITS_EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, math.inf)
+
+Move = tuple[Difficulty, Difficulty]
+"""From a class to another one."""
+
+MOVES: tuple[Move, ...] = tuple(
+    sorted(
+        permutations([each for each in Difficulty if each != Difficulty.UNVISITED], 2), key=lambda m: abs(m[1] - m[0])
+    )
+)
+"""Between the classes of visited prompts, those to the next class first."""
 
 _BINS = 20
 
@@ -76,17 +88,16 @@ class Read:
         counts: FloatArray = np.sum(rows, axis=0, dtype=np.float64)
         return counts / max(float(counts.sum()), 1.0)
 
-    def moves(self, windows: int) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-        """First and last step of windows of the latest steps, and the moves to easier and to harder classes in them.
+    def moves(self, windows: int) -> tuple[IntArray, IntArray, Mapping[Move, IntArray]]:
+        """First and last step of windows of the latest steps, (n,), and how often each move was made in them, (n,).
 
         A first visit is no move: nothing was known before.
         """
         size = max(1, math.ceil(len(self.latest) / windows))
         parts = [self.latest[start : start + size] for start in range(0, len(self.latest), size)]
         counted = [_moves(part) for part in parts]
-        columns = ([part[0].step for part in parts], [part[-1].step for part in parts], *zip(*counted, strict=True))
-        first, last, easier, harder = (np.array(column, dtype=np.int64) for column in columns)
-        return first, last, easier, harder
+        first, last = (np.array([part[end].step for part in parts], dtype=np.int64) for end in (0, -1))
+        return first, last, {move: np.array([each[move] for each in counted], dtype=np.int64) for move in MOVES}
 
 
 class Difficulties:
@@ -131,7 +142,9 @@ def _update_outcomes(database: Reader, run: RunRow, read: Read, last: int) -> No
     read.outcomes = replace(new, **joined, binary=known.binary and new.binary)
 
 
-def _moves(rows: Sequence[SummaryRow]) -> tuple[int, int]:
-    known = [move for row in rows for move in row.details.get("moves", []) if move[0] != Difficulty.UNVISITED]
-    easier = sum(number for before, after, number in known if after > before)
-    return easier, sum(number for before, after, number in known if after < before)
+def _moves(rows: Sequence[SummaryRow]) -> Counter[Move]:
+    made: Counter[Move] = Counter()
+    for row in rows:
+        for before, after, number in row.details.get("moves", []):
+            made[Difficulty(before), Difficulty(after)] += number
+    return made

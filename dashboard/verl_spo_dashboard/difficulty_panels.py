@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from verl_spo.core.difficulty import Difficulty
+from verl_spo.core.difficulty import MOSTLY_ABOVE, RARELY_BELOW, Difficulty
 from verl_spo.store.queries import RunRow
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard import charts
@@ -21,6 +21,16 @@ CLASSES = {
     Difficulty.MOSTLY: "mostly solved (v̂ > 0.8)",
 }
 """The classes in words."""
+
+ASKED = {
+    Difficulty.UNVISITED: {"visits_to": "0"},
+    Difficulty.RARELY: {"visits_from": "1", "value_to": f"{RARELY_BELOW:g}"},
+    Difficulty.SOMETIMES: {"visits_from": "1", "value_from": f"{RARELY_BELOW:g}", "value_to": f"{MOSTLY_ABOVE:g}"},
+    Difficulty.MOSTLY: {"visits_from": "1", "value_from": f"{MOSTLY_ABOVE:g}"},
+}
+"""What the address of the Prompts page says for the prompts of a class."""
+
+_SHORT = {Difficulty.RARELY: "rarely", Difficulty.SOMETIMES: "sometimes", Difficulty.MOSTLY: "mostly"}
 
 TROUBLES = {
     "spo/draw_called_back": "called back",
@@ -43,7 +53,8 @@ def values(runs: Sequence[RunRow], reads: Sequence[Read]) -> list[Chart]:
             continue
         counts = np.array(read.now.value_histogram, dtype=np.int64)
         words = run.name if len(runs) > 1 else "Prompts by estimated success rate (v̂); click a bar to see them"
-        spec = charts.histogram(_shares(counts), counts, Titles("Value now", words, "share of the pool"))
+        titles = Titles("Value now", words, "share of the pool")
+        spec = charts.histogram(_shares(counts), counts, titles, clicks=True)
         drawn.append(Chart(f"{HISTOGRAM}-{run.id}", spec, clicks=True))
     return drawn
 
@@ -56,10 +67,15 @@ def flow(run: RunRow, read: Read) -> list[Chart]:
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         parts = {name: 100 * shares[:, place] for place, name in CLASSES.items()}
         titles = Titles("Classes", "Share of the pool in each class of difficulty, after each step", "% of the pool")
-        drawn.append(Chart(f"classes-{run.id}", charts.stacked(steps.astype(np.float64), parts, titles), width=2))
+        drawn.append(Chart(f"classes-{run.id}", charts.stacked(steps.astype(np.float64), parts, titles)))
     if any(row.details.get("moves") for row in read.latest):
-        titles = Titles("Moves", "Prompts that changed class; no first visits", "prompts")
-        drawn.append(Chart(f"moves-{run.id}", charts.moves(*read.moves(_WINDOWS), titles)))
+        first, last, made = read.moves(_WINDOWS)
+        easier, harder = (
+            {f"{_SHORT[old]} → {_SHORT[new]}": counts for (old, new), counts in made.items() if (new > old) == up}
+            for up in (True, False)
+        )
+        titles = Titles("Moves", f"Upwards easier, downwards harder; steps {first[0]:,} to {last[-1]:,}", "prompts")
+        drawn.append(Chart(f"moves-{run.id}", charts.moves(first, last, easier, harder, titles)))
     return drawn
 
 
@@ -67,7 +83,7 @@ def pool(run: RunRow, read: Read) -> list[Chart]:
     """The pool now: by source, evidence and visits."""
     drawn = []
     if read.by_source:
-        titles = Titles("Data sources", "Each one's prompts by class; click one to see them", "share of the source")
+        titles = Titles("Data sources", "Each one's prompts by class; click a part to see them", "share of the source")
         spec = charts.compositions(read.by_source, list(CLASSES.values()), titles)
         drawn.append(Chart(f"{SOURCES}-{run.id}", spec, clicks=True))
     titles = Titles("Evidence", "Prompts by the evidence behind v̂ (N_eff), faded with age", "share of the pool")

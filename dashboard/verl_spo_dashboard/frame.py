@@ -117,7 +117,7 @@ def live(chosen: Chosen, draw: Draw) -> None:
 
 
 def _tick(run_ids: Sequence[int], draw: Draw, pace: float | None) -> None:
-    with parts.errors_shown():
+    with parts.errors_shown() as errors:
         database = data.reader()
         found = {run.id: run for run in queries.runs(database, ids=run_ids)}
         runs = [found[number] for number in run_ids if number in found]
@@ -127,6 +127,9 @@ def _tick(run_ids: Sequence[int], draw: Draw, pace: float | None) -> None:
         parts.notes(runs, time.time())
         alerts.show(database, runs)
         draw(database, runs)
+    if errors and pace is None:
+        # Nobody would look again: the page does, as a whole.
+        st.rerun()
 
 
 def _pace(runs: Sequence[RunRow]) -> float | None:

@@ -21,6 +21,7 @@ from streamlit.web.server.starlette.starlette_app_utils import decode_signed_val
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 from verl_spo_dashboard import login
+from verl_spo_dashboard.wanted import WantedPages
 
 OPEN = ("/_stcore/health", "/_stcore/host-config", "/_stcore/stream")
 CLOSED = ("/_stcore/", "/media/", "/component/", "/app/static/")
@@ -43,9 +44,14 @@ class ReadersOnly:
 
 def is_closed(path: str) -> bool:
     """Whether only readers are answered there."""
-    base = config.get_option("server.baseUrlPath").strip("/")
-    path = path.removeprefix(f"/{base}") if base else path
+    path = path.removeprefix(_base())
     return path.startswith(CLOSED) and path not in OPEN
+
+
+def _base() -> str:
+    """What the server's paths begin with."""
+    base = config.get_option("server.baseUrlPath").strip("/")
+    return f"/{base}" if base else ""
 
 
 def _may_read(cookies: Mapping[str, str]) -> bool:
@@ -68,4 +74,7 @@ def _user(cookies: Mapping[str, str]) -> dict[str, Any]:
     return dict(json.loads(signed)) if signed else {}
 
 
-app = st.App(Path(__file__).with_name("app.py"), middleware=[Middleware(ReadersOnly)])
+app = st.App(
+    Path(__file__).with_name("app.py"),
+    middleware=[Middleware(ReadersOnly), Middleware(WantedPages, may_read=_may_read, base=_base())],
+)

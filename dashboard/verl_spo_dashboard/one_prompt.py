@@ -41,11 +41,13 @@ def head(prompt: PromptRow) -> None:
     if prompt.ground_truth:
         st.text(f"Right answer: {texts.cut(prompt.ground_truth)}")
     with st.container(horizontal=True, gap="medium"):
-        st.metric("v̂", number(prompt.value), width="content", help="Estimated success rate.")
+        st.metric("Value", number(prompt.value), width="content", help="Estimated success rate (v̂).")
         st.metric("90 % interval", interval(prompt), width="content", help="Of the success rate (Wilson's).")
-        st.metric("N_eff", number(prompt.n_eff, 1), width="content", help="Evidence, in observations.")
-        st.metric("Visits", f"{prompt.visits:,}", width="content")
-        st.metric("Last step", prompt.last_step or NOTHING, width="content")
+        st.metric(
+            "Evidence", number(prompt.n_eff, 1), width="content", help="In observations; it fades with age (N_eff)."
+        )
+        st.metric("Visits", f"{prompt.visits:,}", width="content", help="Trajectories that it has had.")
+        st.metric("Last step", prompt.last_step or NOTHING, width="content", help="Of its latest visit.")
 
 
 def _history(prompt: PromptRow, visits: Sequence[ObservationRow]) -> None:

@@ -11,7 +11,7 @@ from verl_spo_dashboard import charts
 from verl_spo_dashboard.charts import HOURS, STEP, TRAJECTORIES, Axis, Line, Look, Titles
 from verl_spo_dashboard.data import Curves, Distributions, Places
 from verl_spo_dashboard.overview import VALIDATION
-from verl_spo_dashboard.series import thin
+from verl_spo_dashboard.series import means, thin
 
 AXES = {"Step": STEP, "Trajectories": TRAJECTORIES, "Hours": HOURS}
 """What the horizontal axis may count, by the page's words for it."""
@@ -165,7 +165,7 @@ def of_time(drawing: Drawing) -> list[Chart]:
     titles = Titles("Time", "Of a step, by phase (timing_s); asynchronous modes wait for rollouts", "seconds per step")
     spec = charts.stacked(
         steps[kept].astype(np.float64),
-        {name: values[kept] for name, values in parts.items()},
+        {name: means(values, kept) for name, values in parts.items()},
         titles if len(drawing.runs) == 1 else replace(titles, subtitle=run.name),
         drawing.look.axis,
         None if x is None else x[kept],

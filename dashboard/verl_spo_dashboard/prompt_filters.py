@@ -45,8 +45,8 @@ def controls(database: Reader, words: str, changed: Callable[[], None]) -> Promp
                     "Source", sources, index=None, key=SOURCE, placeholder="All", bind="query-params",
                     on_change=changed, width=200,
                 )  # fmt: skip
-            value = _range("v̂", VALUE, changed, "Estimated success rate (v̂), from 0 to 1.", most=1.0)
-            n_eff = _range("N_eff", N_EFF, changed, "Evidence behind v̂, in observations; it fades with age.")
+            value = _range("Value", VALUE, changed, "Estimated success rate (v̂), in [from, to).", most=1.0)
+            n_eff = _range("Evidence", N_EFF, changed, "Behind the value, in observations; it fades with age.")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             visits = _range("Visits", VISITS, changed, "Trajectories that the prompt has had.", whole=True)
             outcome = st.selectbox(
@@ -90,8 +90,8 @@ def _range(
 def _movement(changed: Callable[[], None]) -> Movement | None:
     """Such as: down by 0.5 since step 100."""
     way = st.selectbox(
-        "v̂ moved", MOVES, index=None, key=MOVED, placeholder="Anyhow", bind="query-params", on_change=changed,
-        width=130, help="v̂ now against v̂ before the first visit since a step, such as: was 0.8, is 0.3.",
+        "Value moved", MOVES, index=None, key=MOVED, placeholder="Anyhow", bind="query-params", on_change=changed,
+        width=130, help="The value now against that before the first visit since a step, such as: was 0.8, is 0.3.",
     )  # fmt: skip
     by = st.number_input(
         "at least", 0.0, 1.0, MOVED_BY, 0.1, key=BY, bind="query-params", on_change=changed, width=110,

@@ -7,7 +7,7 @@ import numpy as np
 from verl_spo.store.records import FloatArray, IntArray
 
 MOST_POINTS = 72
-"""Points of a line, at most: a chart is hardly wider, and each one travels to the browser again at every step."""
+"""Points of a line, at most: each one travels to the browser again at every step."""
 
 
 def smooth(values: FloatArray, weight: float) -> FloatArray:
@@ -47,6 +47,20 @@ def extremes(values: FloatArray, kept: IntArray) -> tuple[FloatArray, FloatArray
     """
     low = np.fmin.reduceat(values, kept)
     return low, np.fmax.reduceat(values, kept)
+
+
+def means(values: FloatArray, kept: IntArray) -> FloatArray:
+    """The mean from one kept point to the next, so that what happens now and then is in proportion.
+
+    Args:
+        values: (n,), n at least 1.
+        kept: Indices into them, ascending, from 0 (see `thin`).
+
+    Returns:
+        (kept,).
+    """
+    averages: FloatArray = np.add.reduceat(values, kept) / np.diff(kept, append=values.size)
+    return averages
 
 
 def stride_for(steps: int, most: int) -> int:

@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.benchmarked import benchmarked
 from tests.support.plausible import PlausibleRun
 from verl_spo_dashboard.server import Server, serve
 
 RUN = "arithmetic/spo-1"
+WHOLE = f"run={RUN}&prompt=1&step=3&rollout=3.1.0&problem=1&sample=1"
+"""What every page has something to show for: a prompt, a session of several turns, a sample of a benchmark."""
+
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
     "--no-sandbox",
@@ -47,10 +51,11 @@ def dashboard(url: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A dashboard of a run that has ended, `RUN`, and of another one: for tests that change nothing."""
+    """A dashboard of a run that has ended, `RUN`, and of another one: for tests that change nothing (`WHOLE`)."""
     url = f"sqlite:///{tmp_path_factory.mktemp('filled') / 'runs.db'}"
     for seed, name in enumerate(("arithmetic/spo-0", RUN)):
-        PlausibleRun(url, name=name, seed=seed).train(12).close()
+        PlausibleRun(url, name=name, seed=seed, multi_turn=True).train(12).close()
+    benchmarked(url, RUN, (0, 12), problems=4)
     with serve(url, port=0) as server:
         yield server
 

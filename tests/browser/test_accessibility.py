@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from tests.browser.conftest import PATIENCE_MS, RUN, settled
+from tests.browser.conftest import PATIENCE_MS, WHOLE, settled
 from tests.support import addresses
 from verl_spo_dashboard.server import Server
 
@@ -21,7 +21,7 @@ def test_a_page_is_accessible(chromium: Browser, filled: Server, path: str, sche
     context = chromium.new_context(base_url=filled.address, color_scheme=scheme)
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
-    page.goto(f"/{path}?run={RUN}&prompt=1&step=3")
+    page.goto(f"/{path}?{WHOLE}")
     settled(page)
     found = Axe().run(page).response
     context.close()

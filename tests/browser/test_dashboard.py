@@ -45,7 +45,7 @@ def drawing(page: Page, chart: int) -> str:
 
 def test_a_run_appears_trains_and_ends_before_ones_eyes(page: Page, url: str) -> None:
     page.goto("/")
-    expect(page.get_by_text("no such file")).to_be_visible()
+    expect(page.get_by_text("makes that file")).to_be_visible()
     run = PlausibleRun(url, name="arithmetic/spo-1").train(4)
     expect(cell(page, "arithmetic/spo-1")).to_be_attached()
     click_row(page, 0, rows=1)
@@ -227,16 +227,21 @@ def test_what_is_hard_leads_to_its_prompts(page: Page, url: str) -> None:
     expect(page.get_by_text("Nothing is running")).to_be_visible()
 
     with open_reader(url) as reader:
-        histogram = queries.step_summaries(reader, 1)[-1].value_histogram
+        last = queries.step_summaries(reader, 1)[-1]
+    histogram, classes = last.value_histogram, last.details["classes"]
     page.locator("svg.marks").first.locator(".mark-rect path").nth(histogram.index(max(histogram))).click()
     expect(page).to_have_url(re.compile(r"/prompts\?run=a&value_from=0\.\d+&value_to=\d\.\d+"))
-    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    expect(page.get_by_text(f"{max(histogram)} prompts", exact=True)).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="Data for verl").click()
     assert pq.read_table(download.value.path()).num_rows > 0
 
     page.goto("/difficulty?run=a")
-    page.locator("svg.marks").filter(has_text="Data sources").locator(".mark-rect path").last.click()
-    expect(page).to_have_url(re.compile(r"/prompts\?run=a&source="))
-    expect(page.get_by_text("32 prompts")).to_be_visible()
+    parts = page.locator("svg.marks").filter(has_text="Data sources").locator(".mark-rect path")
+    parts.first.wait_for(state="attached")
+    widths = [box["width"] if (box := part.bounding_box()) else 0 for part in parts.all()]
+    parts.nth(widths.index(max(widths))).click()
+    expect(page).to_have_url(re.compile(r"/prompts\?run=a&source=.*&visits_"))
+    largest = max(count for counts in classes.values() for count in counts)
+    expect(page.get_by_text(f"{largest} prompts", exact=True)).to_be_visible()
     expect(page.locator("img[src='x'], a[href^='javascript'], .katex, [data-testid=stApp] script")).to_have_count(0)

@@ -58,6 +58,16 @@ def log_in(tab: Page) -> None:
     tab.get_by_role("button", name="Log in").click()
 
 
+def test_a_link_is_followed_after_the_login(tab: Page) -> None:
+    tab.goto(f"/prompts?run={RUN}&sort=Easiest+first")
+    tab.get_by_role("button", name="Log in").click()
+    expect(tab).to_have_url(re.compile(r"/prompts\?run=secret(/|%2F)run&sort=Easiest(\+|%20)first"))
+    expect(tab.get_by_test_id("stDataFrame")).to_be_visible()
+    # Once: the way back to the list is open.
+    tab.goto("/")
+    expect(tab.get_by_role("heading", name="Runs")).to_be_visible()
+
+
 def downloaded(tab: Page) -> str:
     """The address of a file that a page offers, once it was asked for."""
     tab.goto(f"/training?run={RUN}")
@@ -99,7 +109,8 @@ def test_who_may_not_read_is_refused_and_can_come_as_somebody_else(tab: Page, id
     identity.user = {**EVE, "email": "ada@example.org"}
     tab.get_by_role("button", name="Log out").click()
     tab.get_by_role("button", name="Log in").click()
-    expect(tab.get_by_test_id("stDataFrame")).to_be_visible()
+    expect(tab).to_have_url(re.compile("/training"))
+    expect(tab.locator("svg.marks").first).to_be_visible()
 
 
 def test_what_a_provider_says_stays_text(tab: Page, identity: Provider) -> None:

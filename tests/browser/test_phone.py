@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import PATIENCE_MS, RUN, settled
+from tests.browser.conftest import PATIENCE_MS, WHOLE, settled
 from tests.support import addresses
 from verl_spo_dashboard.server import Server
 
@@ -19,7 +19,7 @@ def test_a_page_is_not_wider_than_a_phone(chromium: Browser, filled: Server, pat
     context = chromium.new_context(base_url=filled.address, viewport={"width": WIDTH, "height": 844})
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
-    page.goto(f"/{path}?run={RUN}&prompt=1&step=3")
+    page.goto(f"/{path}?{WHOLE}")
     settled(page)
     links = page.get_by_test_id("stPageLink")
     expect(links.first).to_be_visible()

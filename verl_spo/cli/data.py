@@ -10,7 +10,6 @@ from verl_spo.cli.app import App
 from verl_spo.cli.extras import require
 from verl_spo.cli.problem_sets import add_commands
 from verl_spo.cli.terminal import say
-from verl_spo.cpu import builds
 from verl_spo.demo.recipe import Recipe
 
 app = App(help="Write prompt sets in verl's format, and the demo's tiny model.", no_args_is_help=True)
@@ -51,7 +50,6 @@ def tiny_model(
 ) -> None:
     """Train a tiny Qwen3 model until about a third of its answers are right, and save it as a Hugging Face folder."""
     require("verl")
-    builds.check()
     # torch and transformers take seconds to import: not for the other commands.
     from verl_spo.demo.arithmetic import read_prompt_set
     from verl_spo.demo.tiny_model import is_current, make_tiny_model, read_card

@@ -14,7 +14,6 @@ from verl_spo.cli.database import Json, print_json
 from verl_spo.cli.extras import require
 from verl_spo.cli.terminal import plain
 from verl_spo.config import ADVANTAGE_ESTIMATOR, TRAINER_MODES, StoreConfig
-from verl_spo.cpu import builds
 from verl_spo.errors import SPOError
 from verl_spo.store.database.connections import check_writable
 from verl_spo.store.database.urls import mask
@@ -91,7 +90,6 @@ def _show(found: Sequence[dict[str, str]]) -> None:
 
 def _versions() -> str:
     require("verl")
-    builds.check()
     plugin_check.check_version()
     return ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
 

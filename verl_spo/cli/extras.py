@@ -2,6 +2,7 @@
 
 import importlib.util
 
+from verl_spo.cpu import builds
 from verl_spo.errors import ConfigError
 
 MODULES = {
@@ -17,12 +18,15 @@ MODULES = {
 
 
 def require(*extras: str) -> None:
-    """Refuse a command whose extras are not installed.
+    """Refuse a command whose extras are not installed, or which cannot import verl.
 
     Raises:
         ConfigError: One is missing; the message says how to install it.
+        PluginError: Builds of torch and torchvision that do not go together.
     """
     missing = [extra for extra in extras if any(importlib.util.find_spec(name) is None for name in MODULES[extra])]
     if missing:
         names = ",".join(missing)
         raise ConfigError(f"this command needs what `pip install 'verl-spo[{names}]'` brings, and it is not installed")
+    if "verl" in extras:
+        builds.check()

@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from verl_spo.core.difficulty import OTHERS, Difficulty
 from verl_spo.store import Reader
 from verl_spo.store.queries import RunRow
 from verl_spo_dashboard import address, data, difficulty_panels, frame, pages, panels
@@ -68,11 +69,12 @@ def _one(chart: Chart, run: RunRow) -> None:
         return
     state: Any = st.vega_lite_chart(chart.spec, key=chart.key, on_select="rerun", selection_mode=PICKED)
     for picked in state.selection[PICKED]:
-        query = (
-            {"value_from": f"{picked['low']:.2f}", "value_to": f"{picked['high']:.2f}"}
-            if chart.key.startswith(HISTOGRAM)
-            else {"source": picked["name"]}
-        )
+        if chart.key.startswith(HISTOGRAM):
+            query = {"value_from": f"{picked['low']:.2f}", "value_to": f"{picked['high']:.2f}"}
+        else:
+            # Of the smallest sources together there is no list: their class's is shown.
+            source = {} if picked["name"] == OTHERS else {"source": picked["name"]}
+            query = {**source, **difficulty_panels.ASKED[Difficulty(int(picked["place"]))]}
         st.switch_page(pages.PROMPTS, query_params={address.RUN: run.name, **query})
 
 

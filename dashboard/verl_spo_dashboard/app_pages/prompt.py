@@ -164,9 +164,9 @@ def _in_runs(database: Reader, run: RunRow, prompt_id: int) -> None:
         column_config={
             "run": config.TextColumn("Run", width=150),
             "value": config.ProgressColumn(
-                "v̂", min_value=0, max_value=1, format="%.2f", width=90, help="Estimated success rate."
+                "Value", min_value=0, max_value=1, format="%.2f", width=90, help="Estimated success rate (v̂)."
             ),
-            "interval": config.TextColumn("90 %", width=90, help="Interval of the success rate."),
+            "interval": config.TextColumn("90 % range", width=90, help="Interval of the success rate."),
             "visits": config.NumberColumn("Visits", width=55),
         },
         hide_index=True,

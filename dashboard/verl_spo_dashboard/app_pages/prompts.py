@@ -70,10 +70,10 @@ def _table(database: Reader, run: RunRow, where: PromptFilter, order: str) -> No
         start = (page - 1) * PAGE_ROWS
         rows = queries.prompts(database, run.id, sort, descending, where, start, PAGE_ROWS).rows
         _rows(rows, queries.sparklines(database, run.id, [row.prompt_id for row in rows], SPARK_VISITS))
-    _downloads(database, run, where, order)
+    _downloads(database, run, where, order, count)
 
 
-def _downloads(database: Reader, run: RunRow, where: PromptFilter, order: str) -> None:
+def _downloads(database: Reader, run: RunRow, where: PromptFilter, order: str, count: int) -> None:
     """The present selection as files, made when they are asked for."""
     sort, descending = ORDERS[order]
 
@@ -91,7 +91,8 @@ def _downloads(database: Reader, run: RunRow, where: PromptFilter, order: str) -
             icon=":material/dataset:",
             help="These prompts as a data file to train or evaluate on (data.train_files=selection.parquet).",
         )  # fmt: skip
-        st.caption("The address of this page is a link to this selection.")
+        some = f"Files have the first {exports.MOST_PROMPTS:,}. " if count > exports.MOST_PROMPTS else ""
+        st.caption(f"{some}The address of this page is a link to this selection.")
 
 
 def _rows(rows: Sequence[PromptRow], sparks: Mapping[int, Sparkline]) -> None:
@@ -120,16 +121,16 @@ def _columns(rows: Sequence[PromptRow], sparks: Mapping[int, Sparkline]) -> dict
 def _layout() -> dict[str, Any]:
     config = st.column_config
     return {
-        "text": config.TextColumn("Prompt", width=190),
+        "text": config.TextColumn("Prompt", width=180),
         "value": config.ProgressColumn(
-            "v̂", min_value=0, max_value=1, format="%.2f", width=95, help="Estimated success rate."
+            "Value", min_value=0, max_value=1, format="%.2f", width=95, help="Estimated success rate (v̂)."
         ),
         "spark": config.LineChartColumn(
             "Lately", y_min=0, y_max=1, width=80, help=f"v̂ after each of the last {SPARK_VISITS} visits."
         ),
         "trend": config.NumberColumn("Trend", format="%+.2f", width=55, help="From the first of these to the last."),
-        "interval": config.TextColumn("90 %", width=90, help="Interval of the success rate."),
-        "n_eff": config.NumberColumn("N_eff", format="%.1f", width=50, help="Evidence, in observations."),
+        "interval": config.TextColumn("90 % range", width=85, help="Interval of the success rate."),
+        "n_eff": config.NumberColumn("Evidence", format="%.1f", width=65, help="In observations; it fades (N_eff)."),
         "visits": config.NumberColumn("Visits", width=50),
         "last": config.NumberColumn("Last step", width=65),
         "source": config.TextColumn("Source", width=80),

@@ -17,6 +17,9 @@ from verl_spo_dashboard.wording import NOTHING, branched_from, clock_time, count
 
 EVERY_S = 5.0
 MOST_RUNS = 200
+"""In the table, the newest ones."""
+
+MOST_SEARCHED = 10_000
 _ROWS_WITHOUT_SCROLLING = 18
 _SCROLLING_HEIGHT = 700
 
@@ -40,12 +43,16 @@ class Filter:
 
 def _page() -> None:
     st.title("Runs")
+    if awaited := data.awaited_file():
+        parts.no_runs()
+        st.text(f"The first run that writes to {awaited} makes that file.")
+        st.fragment(_wait_for_database, run_every=EVERY_S)()
+        return
     with parts.errors_shown() as errors:
         database = data.reader()
         runs = queries.runs(database, limit=MOST_RUNS)
         st.fragment(_live, run_every=EVERY_S)(_controls(runs) if runs else None)
     if errors:
-        # It is looked for again, and a new user has none yet.
         st.fragment(_look_for_database, run_every=EVERY_S)()
 
 
@@ -66,20 +73,25 @@ def _controls(runs: Sequence[RunRow]) -> Filter:
 def _look_for_database() -> None:
     if data.is_there():
         st.rerun()
-    parts.first_commands()
+
+
+def _wait_for_database() -> None:
+    if data.awaited_file() is None:
+        st.rerun()
 
 
 def _live(wanted: Filter | None) -> None:
     """All that changes by itself; `wanted` is None where there was no run to choose from yet."""
     with parts.errors_shown() as errors:
         database = data.reader()
-        runs = queries.runs(database, limit=MOST_RUNS)
+        # A search is of all runs.
+        runs = queries.runs(database, limit=MOST_RUNS if wanted in (None, Filter()) else MOST_SEARCHED)
         if not runs:
             parts.no_runs()
             return
         if wanted is None:
             st.rerun()
-        shown = [run for run in runs if wanted.keeps(run)]
+        shown = [run for run in runs if wanted.keeps(run)][:MOST_RUNS]
         if not shown:
             st.info("No run is like that.", icon=":material/search_off:")
             return

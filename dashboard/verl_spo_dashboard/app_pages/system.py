@@ -1,11 +1,13 @@
 """What a run runs on, and where its history lies: machine, software, database, writer, and verl's figures of them."""
 
+import platform
 import time
 from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
 
+from verl_spo import __version__
 from verl_spo.config import StoreConfig
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import DatabaseSize, RunDetail, RunRow
@@ -173,7 +175,8 @@ def _commit(git: object) -> str:
 def _database(database: Reader) -> None:
     size = _size(database, str(database), int(time.time() / 30))
     st.subheader("Database", anchor=False)
-    st.text(f"{database} · {byte_size(size.bytes)} · schema {HEAD}")
+    st.text(f"{database} · {size.version} · {byte_size(size.bytes)} · schema {HEAD}")
+    st.text(f"These pages: verl-spo {__version__}, Streamlit {st.__version__}, Python {platform.python_version()}")
     st.caption(
         f"{byte_size(size.text_bytes)} of it are compressed prompts and answers of all runs. Rows are estimated; "
         "verl-spo db stats counts them."

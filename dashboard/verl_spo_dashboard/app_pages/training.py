@@ -23,11 +23,10 @@ _COLUMNS = 3
 def _page() -> None:
     with frame.page("Training"):
         if chosen := frame.choose(compares=True):
-            look, more = _controls(chosen)
-            frame.live(chosen, lambda database, runs: _show(database, runs, look, more))
+            frame.live(chosen, _show)
 
 
-def _controls(chosen: frame.Chosen) -> tuple[Look, list[str]]:
+def _controls(database: Reader, runs: Sequence[RunRow]) -> tuple[Look, list[str]]:
     """How curves are drawn, and which metrics beside the usual ones. The address keeps it."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         weight = st.slider(
@@ -42,13 +41,14 @@ def _controls(chosen: frame.Chosen) -> tuple[Look, list[str]]:
             "Log scale", key="log", bind="query-params", help="Of charts whose numbers are all above 0."
         )
         more = st.multiselect(
-            "More metrics", queries.metric_names(chosen.database, [run.id for run in chosen.runs]), key="metric",
+            "More metrics", queries.metric_names(database, [run.id for run in runs]), key="metric",
             bind="query-params", max_selections=MOST_METRICS, placeholder="Search all that was logged",
         )  # fmt: skip
     return Look(weight, AXES[axis or "Step"], logarithmic, clicks=True), more
 
 
-def _show(database: Reader, runs: Sequence[RunRow], look: Look, more: Sequence[str]) -> None:
+def _show(database: Reader, runs: Sequence[RunRow]) -> None:
+    look, more = _controls(database, runs)
     held = _read(database, runs, more)
     drawing = Drawing(runs, held.curves, held.places, look)
     _summary(runs, held.curves)
@@ -56,7 +56,8 @@ def _show(database: Reader, runs: Sequence[RunRow], look: Look, more: Sequence[s
     if not drawn:
         st.info("No step has ended yet: the first one brings the curves.", icon=":material/hourglass_top:")
         return
-    st.caption("Click a step in a chart to read what the model answered in it.")
+    whose = "" if len(runs) == 1 else " of the first run"
+    st.caption(f"Click a step in a chart to read what the model{whose} answered in it.")
     _draw([*drawn, *panels.of_time(drawing), *panels.of_distributions(runs, held.distributions)], runs[0])
     _download(runs, held.curves)
 
@@ -113,14 +114,29 @@ def _summary(runs: Sequence[RunRow], curves: data.Curves) -> None:
     if len(runs) == 1:
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
             for name, value in figures[0].items():
-                st.metric(name, value, width="content")
+                st.metric(name, value, width="content", help=_FIGURES[name])
         return
     table: dict[str, list[Any]] = {"Run": [run.name for run in runs], "Status": [[run.status] for run in runs]}
     table |= {name: [figure[name] for figure in figures] for name in figures[0]}
     states = parts.STATUSES
     status = st.column_config.MultiselectColumn(options=list(states), color=[state[0] for state in states.values()])
-    st.dataframe(table, column_config={"Status": status}, hide_index=True, key="summary", alt="The chosen runs")
+    columns = {name: st.column_config.TextColumn(help=words) for name, words in _FIGURES.items()}
+    st.dataframe(
+        table, column_config={"Status": status, **columns}, hide_index=True, key="summary", alt="The chosen runs"
+    )
     st.vega_lite_chart(charts.legend([run.name for run in runs]), key="legend")
+
+
+_FIGURES = {
+    "Step": "The last training step that ended.",
+    "Reward": "Mean of a step's trajectories, in [0, 1], smoothed over the latest ten or so.",
+    "Validation": "The first of verl's val-core metrics: its first value and its last.",
+    "Pool value": "Mean estimated success rate (v̂) of all prompts.",
+    "Seconds a step": "Smoothed over the latest ten or so.",
+    "Idle": "Share of the latest 20 steps' time that no phase accounts for.",
+    "Duration": "From the run's first start to its end, or until now.",
+}
+"""What the figures mean, in their order."""
 
 
 def _figures(run: RunRow, curves: data.Curves) -> dict[str, str]:

@@ -13,14 +13,17 @@ from verl_spo_dashboard.charts.spec import FROM_0_TO_1, HEIGHT, LEGEND, OVER, Sp
 _ROW, _AROUND = 24, 150
 
 
-def histogram(shares: FloatArray, counts: IntArray, titles: Titles, outline: FloatArray | None = None) -> Spec:
-    """Shares in equal bins over [0, 1]; a click on a bar picks its `low` and `high`.
+def histogram(
+    shares: FloatArray, counts: IntArray, titles: Titles, outline: FloatArray | None = None, clicks: bool = False
+) -> Spec:
+    """Shares in equal bins over [0, 1].
 
     Args:
         shares: (bins,).
         counts: How many that is, (bins,).
         titles: Words around them.
         outline: Shares of another distribution, drawn as a line of steps above the bars, (bins,).
+        clicks: Whether a click on a bar picks its `low` and `high`.
     """
     low = np.arange(shares.size) / shares.size
     table = {"low": low, "high": low + 1 / shares.size, "share": shares, "count": counts}
@@ -36,8 +39,8 @@ def histogram(shares: FloatArray, counts: IntArray, titles: Titles, outline: Flo
     layers: list[Spec] = [
         {
             "data": {"name": "bins"},
-            "mark": {"type": "bar", "binSpacing": 1, "cursor": "pointer"},
-            "params": [{"name": PICKED, "select": {"type": "point", "on": "click", "fields": ["low", "high"]}}],
+            "mark": {"type": "bar", "binSpacing": 1, "cursor": "pointer" if clicks else "default"},
+            "params": _picking("low", "high") if clicks else [],
             "encoding": {
                 "x": {**across, "field": "low", "bin": "binned"}, "x2": {"field": "high"}, "y": up, "tooltip": tips,
             },
@@ -75,7 +78,7 @@ def columns(names: Sequence[str], counts: IntArray, titles: Titles, across: str)
 
 
 def compositions(rows: Mapping[str, Sequence[int]], parts: Sequence[str], titles: Titles) -> Spec:
-    """What each row's whole is made of, rows below each other; a click picks the row's `name`."""
+    """What each row's whole is made of, one below the other; a click picks its `name` and the part's `place`."""
     names = list(rows)
     counts = np.array(list(rows.values()), dtype=np.int64).reshape(len(names), len(parts))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -104,11 +107,15 @@ def compositions(rows: Mapping[str, Sequence[int]], parts: Sequence[str], titles
             tip("count", "prompts", ",d"), tip("share", "share", ".1%"),
         ],
     }  # fmt: skip
-    pick = {"name": PICKED, "select": {"type": "point", "on": "click", "fields": ["name"]}}
     body = {
         "data": {"name": "rows"},
         "mark": {"type": "bar", "cursor": "pointer"},
-        "params": [pick],
+        "params": _picking("name", "place"),
         "encoding": encoding,
     }
     return {**chart(titles, {"rows": table}, body), "height": max(HEIGHT, _AROUND + _ROW * len(names))}
+
+
+def _picking(*fields: str) -> list[Spec]:
+    """What a click picks of a bar."""
+    return [{"name": PICKED, "select": {"type": "point", "on": "click", "fields": list(fields)}}]

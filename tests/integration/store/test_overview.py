@@ -80,6 +80,7 @@ def test_the_size_is_about_what_was_written(database_url: str) -> None:
     assert (rows["step_summaries"], rows["rollouts"], rows["samples"]) == (6, 6 * BATCH, asked.wanted * 3)
     assert rows["prompts"] == POOL + 3
     assert size.bytes > 10_000
+    assert size.version.startswith("PostgreSQL 1" if database_url.startswith("postgresql") else "SQLite 3.")
     assert size.text_bytes > 0
     on_postgres = database_url.startswith("postgresql")
     assert all((table.bytes is not None) == on_postgres for table in size.tables)

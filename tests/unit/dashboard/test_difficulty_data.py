@@ -11,11 +11,17 @@ def row(step: int, **details: object) -> SummaryRow:
 def test_moves_are_counted_by_window_without_first_visits() -> None:
     moves = [[[0, 3, 9], [1, 2, 2]], [[3, 1, 4]], [], [[2, 3, 1], [2, 1, 5]], [[0, 1, 7]]]
     read = Read(1, latest=[row(step, moves=each) for step, each in enumerate(moves, 1)])
-    first, last, easier, harder = read.moves(windows=3)
+    first, last, made = read.moves(windows=3)
     assert first.tolist() == [1, 3, 5]
     assert last.tolist() == [2, 4, 5]
-    assert easier.tolist() == [2, 1, 0]
-    assert harder.tolist() == [4, 5, 0]
+    assert {tuple(map(int, move)): counts.tolist() for move, counts in made.items()} == {
+        (1, 2): [2, 0, 0],
+        (2, 3): [0, 1, 0],
+        (1, 3): [0, 0, 0],
+        (2, 1): [0, 5, 0],
+        (3, 2): [0, 0, 0],
+        (3, 1): [4, 0, 0],
+    }
 
 
 def test_classes_are_summed_over_sources_and_missing_ones_passed_over() -> None:

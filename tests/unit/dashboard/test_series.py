@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_spo_dashboard.series import extremes, last_number, smooth, spread_steps, stride_for, thin
+from verl_spo_dashboard.series import extremes, last_number, means, smooth, spread_steps, stride_for, thin
 
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
 
@@ -67,3 +67,9 @@ def test_extremes_are_of_a_point_and_those_left_out_after_it() -> None:
     low, high = extremes(values, np.array([0, 2, 4, 5]))
     np.testing.assert_array_equal(low, [1, -2, 3, np.nan])
     np.testing.assert_array_equal(high, [5, -2, 3, np.nan])
+
+
+def test_means_count_all_that_was_left_out() -> None:
+    values = np.array([1.0, 3.0, 0.0, 0.0, 6.0])
+    assert means(values, np.array([0, 2])).tolist() == [2.0, 2.0]
+    assert means(values, np.arange(5)).tolist() == values.tolist()

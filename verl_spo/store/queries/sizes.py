@@ -31,8 +31,9 @@ class TableEstimate:
 
 @dataclass(frozen=True)
 class DatabaseSize:
-    """A database: its bytes, its tables by name, and the bytes of compressed text that all runs keep."""
+    """A database: its version, its bytes, its tables by name, and the bytes of compressed text that all runs keep."""
 
+    version: str
     bytes: int
     tables: tuple[TableEstimate, ...]
     text_bytes: int
@@ -47,7 +48,14 @@ def database_size(reader: Reader) -> DatabaseSize:
     with reader.connect() as connection:
         texts = connection.execute(select(func.coalesce(func.sum(Run.rollout_bytes), 0))).scalar_one()
         tables = _postgres_tables(connection) if reader.dialect == "postgresql" else _sqlite_tables(connection)
-        return DatabaseSize(_bytes(connection), tables, int(texts))
+        return DatabaseSize(_version(connection), _bytes(connection), tables, int(texts))
+
+
+def _version(connection: Connection) -> str:
+    """Such as `SQLite 3.46.1`."""
+    if connection.dialect.name == "sqlite":
+        return f"SQLite {connection.execute(select(func.sqlite_version())).scalar_one()}"
+    return f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar_one()}"
 
 
 def _postgres_tables(connection: Connection) -> tuple[TableEstimate, ...]:

@@ -1,5 +1,6 @@
 """The page of the system."""
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from tests.support.plausible import PlausibleRun
 from tests.support.stores import POOL, Training, info, start
 from tests.support.watched import Story
+from verl_spo import __version__
 from verl_spo.store.database.connections import open_engine
 from verl_spo.store.runs import starts
 from verl_spo.store.runs.status import Status
@@ -56,6 +58,13 @@ def test_the_database_is_measured(url: str, open_page: Open) -> None:
     assert (rows["runs"], rows["tracker_state"], rows["step_summaries"]) == (1, POOL, 4)
     assert any(f"· schema {HEAD}" in text.value for text in app.text)
     assert {metric.label: metric.value for metric in app.metric}["Last write"] == "has ended"
+
+
+def test_the_servers_own_versions_are_there(url: str, open_page: Open) -> None:
+    PlausibleRun(url, name="a").train(1).close()
+    shown = " ".join(each.value for each in open_page("system", run="a").text)
+    assert f"verl-spo {__version__}" in shown
+    assert f"SQLite {sqlite3.sqlite_version}" in shown
 
 
 def test_a_run_that_starts_has_no_attempt_yet(url: str, open_page: Open) -> None:
