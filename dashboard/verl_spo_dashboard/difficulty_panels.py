@@ -22,7 +22,7 @@ CLASSES = {
 }
 """The classes in words."""
 
-ASKED = {
+FILTER_OF = {
     Difficulty.UNVISITED: {"visits_to": "0"},
     Difficulty.RARELY: {"visits_from": "1", "value_to": f"{RARELY_BELOW:g}"},
     Difficulty.SOMETIMES: {"visits_from": "1", "value_from": f"{RARELY_BELOW:g}", "value_to": f"{MOSTLY_ABOVE:g}"},
@@ -68,13 +68,17 @@ def flow(run: RunRow, read: Read) -> list[Chart]:
         parts = {name: 100 * shares[:, place] for place, name in CLASSES.items()}
         titles = Titles("Classes", "Share of the pool in each class of difficulty, after each step", "% of the pool")
         drawn.append(Chart(f"classes-{run.id}", charts.stacked(steps.astype(np.float64), parts, titles)))
-    if any(row.details.get("moves") for row in read.latest):
-        first, last, made = read.moves(_WINDOWS)
+    first, last, made = read.moves(_WINDOWS)
+    if any(counts.any() for counts in made.values()):
         easier, harder = (
             {f"{_SHORT[old]} → {_SHORT[new]}": counts for (old, new), counts in made.items() if (new > old) == up}
             for up in (True, False)
         )
-        titles = Titles("Moves", f"Upwards easier, downwards harder; steps {first[0]:,} to {last[-1]:,}", "prompts")
+        titles = Titles(
+            "Moves",
+            f"Upwards easier, downwards harder, without first visits; steps {first[0]:,} to {last[-1]:,}",
+            "prompts",
+        )
         drawn.append(Chart(f"moves-{run.id}", charts.moves(first, last, easier, harder, titles)))
     return drawn
 

@@ -128,8 +128,8 @@ def _tick(run_ids: Sequence[int], draw: Draw, pace: float | None) -> None:
         alerts.show(database, runs)
         draw(database, runs)
     if errors and pace is None:
-        # Nobody would look again: the page does, as a whole.
-        st.rerun()
+        # Nobody would look again.
+        st.fragment(_try_again, run_every=parts.SLOW_S)(time.monotonic())
 
 
 def _pace(runs: Sequence[RunRow]) -> float | None:

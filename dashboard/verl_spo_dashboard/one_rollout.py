@@ -82,7 +82,9 @@ def figures(seen: ObservationRow) -> None:
         st.metric("Step", f"{seen.step:,}", width="content")
         st.metric("Reward", f"{seen.reward:g}", width="content", help="Of the whole session, in [0, 1].")
         st.metric("Tokens", f"{seen.response_length:,}", width="content", help="That the model generated.")
-        st.metric("Advantage", number(seen.advantage, 2), width="content", help="Reward minus v̂, normalized.")
+        st.metric(
+            "Advantage", number(seen.advantage, 2), width="content", help="Reward minus the baseline (v̂), normalized."
+        )
         st.metric("Policy version", f"{seen.policy_version:,}", width="content", help="Weights that generated it.")
     end = _ENDS.get(seen.finish or "", "its end is not known")
     took = "" if seen.seconds is None else f" · {duration(seen.seconds)} of generation and tools"

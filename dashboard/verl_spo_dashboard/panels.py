@@ -44,7 +44,7 @@ PANELS = (
         {"spo/pool/value": "pool", "spo/p_hats": "drawn"},
     ),
     Panel(
-        Titles("Explained variance", "Share of the rewards' variance that v̂ foresaw", "share"),
+        Titles("Explained variance", "Share of the rewards' variance that the baseline (v̂) foresaw", "share"),
         {"spo/explained_variance": ""},
     ),
     Panel(Titles("Entropy", "Of the policy (actor/entropy)", "nats per token"), {"actor/entropy": ""}),

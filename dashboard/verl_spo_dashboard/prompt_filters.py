@@ -45,7 +45,9 @@ def controls(database: Reader, words: str, changed: Callable[[], None]) -> Promp
                     "Source", sources, index=None, key=SOURCE, placeholder="All", bind="query-params",
                     on_change=changed, width=200,
                 )  # fmt: skip
-            value = _range("Value", VALUE, changed, "Estimated success rate (v̂), in [from, to).", most=1.0)
+            value = _range(
+                "Value", VALUE, changed, "Estimated success rate (v̂); the upper end is in it only if it is 1.", most=1.0
+            )
             n_eff = _range("Evidence", N_EFF, changed, "Behind the value, in observations; it fades with age.")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             visits = _range("Visits", VISITS, changed, "Trajectories that the prompt has had.", whole=True)

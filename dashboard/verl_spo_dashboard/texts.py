@@ -17,10 +17,11 @@ _TALL_LINES = 15
 _TALL_HEIGHT = 320
 
 # Control characters but tab and new line; those that turn the direction of writing; those without width, but for the
-# two that join scripts and emoji; tags, in which whole sentences can hide.
+# three that join scripts and emoji; fillers; tags and selectors of variants, in which whole sentences can hide.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
-    "\xad\u180e\u200b\u2060-\u2064\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "\xad\u034f\u115f\u1160\u180e\u200b\u2028\u2029\u2060-\u2064\u206a-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb"
+    "\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
 )
 
 
@@ -44,6 +45,7 @@ def line(text: str, most: int) -> str:
 
 def last_line(text: str, most: int) -> str:
     """The end of a text in one line, likewise."""
+    text = text.rstrip()
     return ("" if len(text) <= most else "… ") + line(text[-most:], most)
 
 

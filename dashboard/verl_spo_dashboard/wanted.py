@@ -13,6 +13,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "verl_spo_wanted"
+"""Beginning of the cookie's name; a port follows, since browsers do not tell the ports of a host apart."""
+
 _SECONDS = 900
 # A page lies right below the root; what Streamlit and the provider ask for does not, or has a digit in its name.
 _PAGE = re.compile(r"/[a-z]*")
@@ -39,29 +41,32 @@ class WantedPages:
             return
         cookies, query = HTTPConnection(scope).cookies, scope["query_string"].decode("latin-1")
         asked = f"{path}?{query}" if query else path
+        name = f"{COOKIE}_{(scope.get('server') or ('', 0))[1]}"
         if not self._may_read(cookies):
-            await self._app(scope, receive, _with_cookie(send, asked) if asked != "/" else send)
-        elif asked == "/" and _is_page(wanted := unquote(cookies.get(COOKIE, ""))):
+            await self._app(scope, receive, self._remembering(send, name, asked) if is_elsewhere(asked) else send)
+        elif asked == "/" and is_elsewhere(wanted := unquote(cookies.get(name, ""))):
             answer = RedirectResponse(f"{self._base}{wanted}", status_code=303)
-            answer.delete_cookie(COOKIE)
+            answer.delete_cookie(name, path=f"{self._base}/")
             await answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
+    def _remembering(self, send: Send, name: str, asked: str) -> Send:
+        """Sends what it is given, and the cookie with its beginning."""
+        made = Response()
+        made.set_cookie(
+            name, quote(asked, safe=""), max_age=_SECONDS, path=f"{self._base}/", httponly=True, samesite="lax"
+        )
 
-def _is_page(address: str) -> bool:
-    path, _, _ = address.partition("?")
-    return len(address) < _MOST and path != "" and _PAGE.fullmatch(path) is not None
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).append("set-cookie", made.headers["set-cookie"])
+            await send(message)
+
+        return sending
 
 
-def _with_cookie(send: Send, asked: str) -> Send:
-    """Sends what it is given, and the cookie with its beginning."""
-    made = Response()
-    made.set_cookie(COOKIE, quote(asked, safe=""), max_age=_SECONDS, httponly=True, samesite="lax")
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).append("set-cookie", made.headers["set-cookie"])
-        await send(message)
-
-    return sending
+def is_elsewhere(address: str) -> bool:
+    """Whether an address, without the server's own part, is that of a page other than the first, and short enough."""
+    path, _, query = address.partition("?")
+    return bool(_PAGE.fullmatch(path)) and (path != "/" or bool(query)) and len(quote(address, safe="")) < _MOST

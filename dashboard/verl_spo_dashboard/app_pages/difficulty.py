@@ -74,7 +74,7 @@ def _one(chart: Chart, run: RunRow) -> None:
         else:
             # Of the smallest sources together there is no list: their class's is shown.
             source = {} if picked["name"] == OTHERS else {"source": picked["name"]}
-            query = {**source, **difficulty_panels.ASKED[Difficulty(int(picked["place"]))]}
+            query = {**source, **difficulty_panels.FILTER_OF[Difficulty(int(picked["place"]))]}
         st.switch_page(pages.PROMPTS, query_params={address.RUN: run.name, **query})
 
 

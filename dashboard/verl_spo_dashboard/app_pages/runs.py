@@ -43,14 +43,14 @@ class Filter:
 
 def _page() -> None:
     st.title("Runs")
-    if awaited := data.awaited_file():
-        parts.no_runs()
-        st.text(f"The first run that writes to {awaited} makes that file.")
-        st.fragment(_wait_for_database, run_every=EVERY_S)()
-        return
     with parts.errors_shown() as errors:
+        if awaited := data.awaited_file():
+            st.text(f"There is no file {awaited} yet: the first run that writes to it makes it.")
+            parts.first_commands()
+            st.fragment(_wait_for_database, run_every=EVERY_S)()
+            return
         database = data.reader()
-        runs = queries.runs(database, limit=MOST_RUNS)
+        runs = queries.runs(database, limit=MOST_SEARCHED)
         st.fragment(_live, run_every=EVERY_S)(_controls(runs) if runs else None)
     if errors:
         st.fragment(_look_for_database, run_every=EVERY_S)()
@@ -67,17 +67,19 @@ def _controls(runs: Sequence[RunRow]) -> Filter:
         "Status", [str(status) for status in Status], key="status", placeholder="All", bind="query-params"
     )
     chosen = columns[2].multiselect("Tags", tags, key="tag", placeholder="All", bind="query-params") if tags else []
-    return Filter(words or "", statuses, chosen)
+    return Filter(words or "", tuple(statuses), tuple(chosen))
 
 
 def _look_for_database() -> None:
-    if data.is_there():
-        st.rerun()
+    with parts.errors_shown():
+        if data.is_there():
+            st.rerun()
 
 
 def _wait_for_database() -> None:
-    if data.awaited_file() is None:
-        st.rerun()
+    with parts.errors_shown():
+        if data.awaited_file() is None:
+            st.rerun()
 
 
 def _live(wanted: Filter | None) -> None:
@@ -91,7 +93,8 @@ def _live(wanted: Filter | None) -> None:
             return
         if wanted is None:
             st.rerun()
-        shown = [run for run in runs if wanted.keeps(run)][:MOST_RUNS]
+        kept = [run for run in runs if wanted.keeps(run)]
+        shown = kept[:MOST_RUNS]
         if not shown:
             st.info("No run is like that.", icon=":material/search_off:")
             return
@@ -101,9 +104,9 @@ def _live(wanted: Filter | None) -> None:
         ticked = _choose(database, shown)
         with actions:
             _actions(ticked)
-        count = f"the newest {MOST_RUNS} runs" if len(runs) == MOST_RUNS else counted(len(runs), "run")
-        some = "" if len(shown) == len(runs) else f"{len(shown):,} of "
-        st.text(f"{database} · {some}{count} · updated {clock_time()}")
+        newest = "the newest " if len(shown) == MOST_RUNS else ""
+        like = "" if wanted == Filter() else f" of {len(kept):,} like that"
+        st.text(f"{database} · {newest}{counted(len(shown), 'run')}{like} · updated {clock_time()}")
     if errors:
         st.rerun()
 

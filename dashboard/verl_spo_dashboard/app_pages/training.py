@@ -26,7 +26,7 @@ def _page() -> None:
             frame.live(chosen, _show)
 
 
-def _controls(database: Reader, runs: Sequence[RunRow]) -> tuple[Look, list[str]]:
+def _controls(names: Sequence[str]) -> tuple[Look, list[str]]:
     """How curves are drawn, and which metrics beside the usual ones. The address keeps it."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         weight = st.slider(
@@ -41,15 +41,16 @@ def _controls(database: Reader, runs: Sequence[RunRow]) -> tuple[Look, list[str]
             "Log scale", key="log", bind="query-params", help="Of charts whose numbers are all above 0."
         )
         more = st.multiselect(
-            "More metrics", queries.metric_names(database, [run.id for run in runs]), key="metric",
+            "More metrics", names, key="metric",
             bind="query-params", max_selections=MOST_METRICS, placeholder="Search all that was logged",
         )  # fmt: skip
     return Look(weight, AXES[axis or "Step"], logarithmic, clicks=True), more
 
 
 def _show(database: Reader, runs: Sequence[RunRow]) -> None:
-    look, more = _controls(database, runs)
-    held = _read(database, runs, more)
+    names = queries.metric_names(database, [run.id for run in runs])
+    look, more = _controls(names)
+    held = _read(database, runs, [*(name for name in names if name.startswith(VALIDATION)), *more])
     drawing = Drawing(runs, held.curves, held.places, look)
     _summary(runs, held.curves)
     drawn = panels.of_curves(drawing, more)
@@ -64,9 +65,7 @@ def _show(database: Reader, runs: Sequence[RunRow]) -> None:
 
 def _read(database: Reader, runs: Sequence[RunRow], more: Sequence[str]) -> data.Held:
     held = data.held(database)
-    ids = [run.id for run in runs]
-    validation = [name for name in queries.metric_names(database, ids) if name.startswith(VALIDATION)]
-    held.curves.update(database, ids, [*panels.metrics(), *validation, *more])
+    held.curves.update(database, [run.id for run in runs], [*panels.metrics(), *more])
     for run in runs:
         held.distributions.update(database, run)
         held.places.update(database, run)

@@ -12,7 +12,7 @@ from verl_spo_dashboard.charts.spec import DENSE, LEGEND, Spec, Titles, chart, t
 from verl_spo_dashboard.series import extremes, smooth, thin
 
 PICKED = "picked"
-"""Name of the selection that a click makes: of the field `step`."""
+"""Name of the selection that a click makes."""
 
 # Up to so many points are marked: of what is measured now and then, and of curves that have hardly begun.
 _FEW_POINTS = 40

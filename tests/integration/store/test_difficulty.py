@@ -160,6 +160,20 @@ def test_what_was_expected_is_the_value_whatever_the_baseline(database_url: str)
             assert ids[0] == ids[1]
 
 
+def test_what_cannot_have_been_expected_is_not_known(database_url: str) -> None:
+    training = Training()
+    with writing(database_url, training, run=info(config={"spo": {"baseline": "optimal"}})) as writer:
+        record = training.advance()
+        # As if a wrong answer of the same step had come on top: what was right has faded once more.
+        object.__setattr__(record.observations, "reward", np.ones(BATCH))
+        object.__setattr__(record.observations, "alpha", np.full(BATCH, 0.9))
+        object.__setattr__(record.observations, "beta", np.full(BATCH, 1.9))
+        writer.submit(record)
+    with open_reader(database_url) as reader:
+        assert queries.outcomes(reader, 1, 0, 1).counts.sum() == 0
+        assert queries.prompts(reader, 1, where=PromptFilter(moved=Movement(0, -1.0, 1.0))).rows == ()
+
+
 def test_no_more_than_the_latest_observations_are_read(reader: Reader, small_window: int) -> None:
     found = queries.outcomes(reader, 1, 0, STEPS)
     assert found.steps.tolist() == list(range(small_window, STEPS + 1))

@@ -20,7 +20,7 @@ ANY_TEXT = st.text(alphabet=st.characters(codec=None))
         ("\u202egpj.exe", "⟨202E⟩gpj.exe"),
         ("\ud800", "⟨D800⟩"),
         ("pass\u200bword\ufeff", "pass⟨200B⟩word⟨FEFF⟩"),
-        ("hi\U000e0041", "hi⟨E0041⟩"),
+        ("hi\U000e0041\U000e0101\ufe01", "hi⟨E0041⟩⟨E0101⟩⟨FE01⟩"),
         ("👩\u200d🔬 می\u200cخواهم", "👩\u200d🔬 می\u200cخواهم"),
         ("naïve ☃ 三角形 عربي", "naïve ☃ 三角形 عربي"),
     ],
@@ -43,6 +43,7 @@ def test_a_megabyte_in_a_line_is_cut_but_for_its_ends() -> None:
     assert texts.line(text, 200) == "x" * 200
     assert texts.last_line(text, 10) == "… xxxxANSWER"
     assert texts.last_line("short", 10) == "short"
+    assert texts.last_line("long before\n" + "\n" * 60, 6) == "… before"
 
 
 def test_differences_are_marked_word_by_word() -> None:

@@ -26,7 +26,7 @@ class PromptFilter:
     Attributes:
         words: As `store.search` describes them.
         source: `data_source`, exactly.
-        value: Range of v_hat. Its upper end is not in it, unless it is 1: as in the bins of a histogram.
+        value: Range of v_hat. Its upper end is not in it, unless it is 1 or the lower one: as in a histogram's bins.
         n_eff: Range of the evidence at the run's clock.
         visits: Range of the number of observations.
         last_step: Range of the step of the latest observation.
@@ -49,7 +49,8 @@ def passing(reader: Reader, connection: Connection, run_id: int, pool: Pool, whe
     """The prompts of a run's pool that a filter leaves, (P,). What the database has to be asked is asked once."""
     ranges: dict[Sort, Range] = {name: getattr(where, name) for name in ("value", "n_eff", "visits", "last_step")}
     masks = [inside(pool.column(name), ends) for name, ends in ranges.items() if ends != _OPEN]
-    if (high := where.value[1]) is not None and high < 1:
+    low, high = where.value
+    if high is not None and high < 1 and high != low:
         masks.append(pool.column("value") < high)
     for condition, ids in _asked(connection, run_id, pool, where):
         key = (run_id, pool.stand.holder, len(pool.prompt_id), condition)
