@@ -23,7 +23,9 @@ _COLUMNS = 3
 def _page() -> None:
     with frame.page("Training"):
         if chosen := frame.choose(compares=True):
-            frame.live(chosen, _show)
+            names = queries.metric_names(chosen.database, [run.id for run in chosen.runs])
+            look, more = _controls(names)
+            frame.live(chosen, lambda database, runs: _show(database, runs, names, look, more))
 
 
 def _controls(names: Sequence[str]) -> tuple[Look, list[str]]:
@@ -47,9 +49,11 @@ def _controls(names: Sequence[str]) -> tuple[Look, list[str]]:
     return Look(weight, AXES[axis or "Step"], logarithmic, clicks=True), more
 
 
-def _show(database: Reader, runs: Sequence[RunRow]) -> None:
+def _show(database: Reader, runs: Sequence[RunRow], offered: Sequence[str], look: Look, more: Sequence[str]) -> None:
     names = queries.metric_names(database, [run.id for run in runs])
-    look, more = _controls(names)
+    if names != list(offered):
+        # The search is not part of what is live: it would travel again at every step.
+        st.rerun()
     held = _read(database, runs, [*(name for name in names if name.startswith(VALIDATION)), *more])
     drawing = Drawing(runs, held.curves, held.places, look)
     _summary(runs, held.curves)
