@@ -45,7 +45,7 @@ def drawing(page: Page, chart: int) -> str:
 
 def test_a_run_appears_trains_and_ends_before_ones_eyes(page: Page, url: str) -> None:
     page.goto("/")
-    expect(page.get_by_text("makes that file")).to_be_visible()
+    expect(page.get_by_text("There is no file")).to_be_visible()
     run = PlausibleRun(url, name="arithmetic/spo-1").train(4)
     expect(cell(page, "arithmetic/spo-1")).to_be_attached()
     click_row(page, 0, rows=1)

@@ -48,7 +48,7 @@ def test_pages_that_are_opened_while_the_database_is_away_recover(page: Page, ur
     for path, each in opened.items():
         each.goto(f"/{path}?run=a&with=b&step=3&prompt=1")
         # The list of runs takes it for one that is not there yet.
-        words = "This cannot be shown." if path else "makes that file."
+        words = "This cannot be shown." if path else "There is no file"
         expect(each.get_by_text(words).first, path).to_be_visible()
     back(url)
     for path, each in opened.items():
