@@ -40,6 +40,17 @@ def test_a_page_recovers_by_itself(page: Page, url: str, running: bool) -> None:
     assert page.evaluate("window.loadedOnce")
 
 
+def test_the_list_of_runs_recovers_by_itself(page: Page, url: str) -> None:
+    PlausibleRun(url, name="a").train(4).close()
+    page.goto("/")
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    away(url)
+    expect(page.get_by_text("This cannot be shown.")).to_be_visible()
+    back(url)
+    expect(page.get_by_text("This cannot be shown.")).to_have_count(0)
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+
+
 def test_pages_that_are_opened_while_the_database_is_away_recover(page: Page, url: str) -> None:
     for name in ("a", "b"):
         PlausibleRun(url, name=name).train(4).close()

@@ -1,7 +1,7 @@
 """All runs: which there are, how far they are, whether they are all right, and the way to their pages."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,13 +47,13 @@ def _page() -> None:
         if awaited := data.awaited_file():
             st.text(f"There is no file {awaited} yet: the first run that writes to it makes it.")
             parts.first_commands()
-            st.fragment(_wait_for_database, run_every=EVERY_S)()
+            st.fragment(_begin_again, run_every=EVERY_S)(lambda: data.awaited_file() is None)
             return
         database = data.reader()
         runs = queries.runs(database, limit=MOST_SEARCHED)
         st.fragment(_live, run_every=EVERY_S)(_controls(runs) if runs else None)
     if errors:
-        st.fragment(_look_for_database, run_every=EVERY_S)()
+        st.fragment(_begin_again, run_every=EVERY_S)(data.is_there)
 
 
 def _controls(runs: Sequence[RunRow]) -> Filter:
@@ -70,21 +70,15 @@ def _controls(runs: Sequence[RunRow]) -> Filter:
     return Filter(words or "", tuple(statuses), tuple(chosen))
 
 
-def _look_for_database() -> None:
+def _begin_again(when: Callable[[], bool]) -> None:
     with parts.errors_shown():
-        if data.is_there():
-            st.rerun()
-
-
-def _wait_for_database() -> None:
-    with parts.errors_shown():
-        if data.awaited_file() is None:
+        if when():
             st.rerun()
 
 
 def _live(wanted: Filter | None) -> None:
     """All that changes by itself; `wanted` is None where there was no run to choose from yet."""
-    with parts.errors_shown() as errors:
+    with parts.errors_shown():
         database = data.reader()
         # A search is of all runs.
         runs = queries.runs(database, limit=MOST_RUNS if wanted in (None, Filter()) else MOST_SEARCHED)
@@ -107,8 +101,6 @@ def _live(wanted: Filter | None) -> None:
         newest = "the newest " if len(shown) == MOST_RUNS else ""
         like = "" if wanted == Filter() else f" of {len(kept):,} like that"
         st.text(f"{database} · {newest}{counted(len(shown), 'run')}{like} · updated {clock_time()}")
-    if errors:
-        st.rerun()
 
 
 def _starting(run: RunRow) -> None:
