@@ -7,8 +7,8 @@
     python -m benchmarks.learning tables
 
 Two tiers share the mathematics (`verl_spo.core`), the prompts and the model: `lab` is a plain torch loop, cheap enough
-for statistics; `verl` is real verl and vLLM. Both add rows to `benchmarks/results/learning_*.json`, a row per run, and
-skip the runs that are already there. `tables` writes what stands between the marks in docs/learning.md.
+for statistics; `verl` is real verl and vLLM. Both add rows to `benchmarks/results/learning/`, a row per run, and skip
+the runs that are already there. `tables` writes what stands between the marks in docs/learning.md.
 """
 
 import argparse
@@ -124,9 +124,8 @@ def run_missing(
     tier: str, tables: Tables, seeds: Sequence[int], run: Callable[[Task, Setting, Variant, int], Row]
 ) -> None:
     """Make and keep what is missing; all variants of a seed before the next seed, so that tables stay balanced."""
-    path = results(tier)
     for setting, variants in tables.items():
-        task = task_of(setting)
+        path, task = results(tier, setting), task_of(setting)
         for seed, variant in missing(path, setting, variants, seeds, task.policy_digest):
             started = time.monotonic()
             row = run(task, setting, variant, seed)
@@ -138,9 +137,9 @@ def run_missing(
             )
 
 
-def results(tier: str) -> Path:
-    """The file of a tier's rows."""
-    return rows.RESULTS / f"learning_{tier}.json"
+def results(tier: str, setting: Setting) -> Path:
+    """The file of a setting's rows."""
+    return rows.LEARNING / f"{tier} {setting.name}.json".replace(",", "").replace(" ", "-")
 
 
 def missing(
@@ -201,7 +200,7 @@ def make_or_load_task(pool: int) -> Task:
 def write_tables() -> None:
     """Put a table and a plot for each tier and setting between their marks in the document."""
     document = DOCUMENT.read_text()
-    everything = rows.load(sorted(rows.RESULTS.glob("learning_*.json")))
+    everything = rows.load(sorted(rows.LEARNING.glob("*.json")))
     for tier, setting in dict.fromkeys((row.tier, row.setting) for row in everything):
         chosen = [row for row in everything if (row.tier, row.setting) == (tier, setting)]
         plot = DOCUMENT.with_name(f"learning-{tier}-{setting.replace(',', '').replace(' ', '-')}.svg")

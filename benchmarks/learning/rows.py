@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 RESULTS = Path(__file__).parents[1] / "results"
+LEARNING = RESULTS / "learning"
 # Reward above the start that `trajectories_to_target` waits for.
 TARGET_GAIN = 0.10
 

@@ -60,6 +60,15 @@ _CHOICES = (
     Variant("spo, optimal baseline, even draws", "drift", "trajectory"),
 )
 
+# What is left of it where a prompt is seen once in a run, or not at all.
+_LARGE = (
+    *_BASELINES,
+    Variant("spo", "kl", "trajectory"),
+    Variant("spo", "event", "token"),
+    Variant("spo, no baseline", "kl", "trajectory"),
+    Variant("spo, even draws", "kl", "trajectory"),
+)
+
 # What choosing prompts is worth, and in which way.
 _SAMPLING = (
     Variant("reinforce++"),
@@ -123,8 +132,8 @@ LAB: dict[Setting, tuple[Variant, ...]] = {
     Setting("staleness 4", batch=64, steps=200, evaluate_every=20, staleness=4): _ADAPTING,
     Setting("staleness 8", batch=64, steps=200, evaluate_every=20, staleness=8): _ADAPTING,
     Setting("real pool", steps=100, prompts="real"): _CHOICES,
-    Setting("real pool, 32 batches", steps=100, pool=4096, prompts="real"): _CHOICES,
-    Setting("real pool, 128 batches", steps=100, pool=16384, prompts="real"): _CHOICES,
+    Setting("real pool, 32 batches", steps=100, pool=4096, prompts="real"): _LARGE,
+    Setting("real pool, 128 batches", steps=100, pool=16384, prompts="real"): _LARGE,
     Setting("warm start", steps=100, prompts="real"): _STARTS,
     Setting("label noise", steps=100, prompts="noisy"): _CHOICES,
     Setting("rare successes", steps=100, prompts="rare"): _CHOICES,

@@ -68,7 +68,7 @@ def test_the_first_crossing_of_the_target_is_interpolated(target, steps):
 
 
 def test_rows_survive_the_file_and_accumulate(tmp_path):
-    path = tmp_path / "results" / "learning_lab.json"
+    path = tmp_path / "results" / "lab-default.json"
     assert rows.load([path]) == []
     rows.add(path, replace(ROW, seed=1))
     rows.add(path, ROW)
@@ -173,7 +173,7 @@ def test_the_curves_band_is_the_interval_over_seeds():
 
 
 def test_runs_that_are_there_are_not_made_again(tmp_path):
-    path = tmp_path / "learning_lab.json"
+    path = tmp_path / "lab-default.json"
     variants, setting = (Variant("grpo"), Variant("spo", "kl", "trajectory")), Setting("default")
     rows.add(path, ROW)
     rows.add(path, replace(GRPO, setting="another"))
