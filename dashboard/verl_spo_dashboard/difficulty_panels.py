@@ -1,6 +1,7 @@
 """Which charts the page on difficulty has, and what is in them."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,10 +10,11 @@ from verl_spo.core.difficulty import MOSTLY_ABOVE, RARELY_BELOW, Difficulty
 from verl_spo.store.queries import RunRow
 from verl_spo.store.records import FloatArray, IntArray
 from verl_spo_dashboard import charts
+from verl_spo_dashboard.chart import Chart, Numbers
 from verl_spo_dashboard.charts import Line, Titles
 from verl_spo_dashboard.data import Curves
 from verl_spo_dashboard.difficulty_data import N_EFF_EDGES, VISITS_EDGES, Read
-from verl_spo_dashboard.panels import Chart
+from verl_spo_dashboard.panels import every_point
 
 CLASSES = {
     Difficulty.UNVISITED: "not visited yet",
@@ -55,7 +57,7 @@ def values(runs: Sequence[RunRow], reads: Sequence[Read]) -> list[Chart]:
         words = run.name if len(runs) > 1 else "Prompts by estimated success rate (v̂); click a bar to see them"
         titles = Titles("Value now", words, "share of the pool")
         spec = charts.histogram(_shares(counts), counts, titles, clicks=True)
-        drawn.append(Chart(f"{HISTOGRAM}-{run.id}", spec, clicks=True))
+        drawn.append(Chart(f"{HISTOGRAM}-{run.id}", spec, clicks=True, run=run.name))
     return drawn
 
 
@@ -67,7 +69,9 @@ def flow(run: RunRow, read: Read) -> list[Chart]:
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         parts = {name: 100 * shares[:, place] for place, name in CLASSES.items()}
         titles = Titles("Classes", "Share of the pool in each class of difficulty, after each step", "% of the pool")
-        drawn.append(Chart(f"classes-{run.id}", charts.stacked(steps.astype(np.float64), parts, titles)))
+        spec = charts.stacked(steps.astype(np.float64), parts, titles)
+        numbers = partial(_counts, steps, counts)
+        drawn.append(Chart(f"classes-{run.id}", spec, numbers=numbers, run=run.name))
     first, last, made = read.moves(_WINDOWS)
     if any(counts.any() for counts in made.values()):
         easier, harder = (
@@ -79,7 +83,7 @@ def flow(run: RunRow, read: Read) -> list[Chart]:
             f"Upwards easier, downwards harder, without first visits; steps {first[0]:,} to {last[-1]:,}",
             "prompts",
         )
-        drawn.append(Chart(f"moves-{run.id}", charts.moves(first, last, easier, harder, titles)))
+        drawn.append(Chart(f"moves-{run.id}", charts.moves(first, last, easier, harder, titles), run=run.name))
     return drawn
 
 
@@ -89,12 +93,13 @@ def pool(run: RunRow, read: Read) -> list[Chart]:
     if read.by_source:
         titles = Titles("Data sources", "Each one's prompts by class; click a part to see them", "share of the source")
         spec = charts.compositions(read.by_source, list(CLASSES.values()), titles)
-        drawn.append(Chart(f"{SOURCES}-{run.id}", spec, clicks=True))
+        drawn.append(Chart(f"{SOURCES}-{run.id}", spec, clicks=True, run=run.name))
     titles = Titles("Evidence", "Prompts by the evidence behind v̂ (N_eff), faded with age", "share of the pool")
-    drawn.append(Chart(f"n_eff-{run.id}", charts.columns(_names(N_EFF_EDGES), read.n_eff, titles, "observations")))
+    spec = charts.columns(_names(N_EFF_EDGES), read.n_eff, titles, "observations")
+    drawn.append(Chart(f"n_eff-{run.id}", spec, run=run.name))
     titles = Titles("Visits", "Prompts by how many trajectories they have had", "share of the pool")
-    whole = _whole_names(VISITS_EDGES)
-    return [*drawn, Chart(f"visits-{run.id}", charts.columns(whole, read.visits, titles, "visits"))]
+    spec = charts.columns(_whole_names(VISITS_EDGES), read.visits, titles, "visits")
+    return [*drawn, Chart(f"visits-{run.id}", spec, run=run.name)]
 
 
 def draws(run: RunRow, read: Read) -> list[Chart]:
@@ -110,8 +115,8 @@ def draws(run: RunRow, read: Read) -> list[Chart]:
     spec = charts.histogram(_shares(counts), counts, titles, outline if outline.size == counts.size else None)
     titles = Titles("Calibration", f"Reward by v̂ at dispatch (95 %), {when}", "mean reward")
     return [
-        Chart(f"draws-{run.id}", spec),
-        Chart(f"calibration-{run.id}", charts.calibration(found.calibration(), titles)),
+        Chart(f"draws-{run.id}", spec, run=run.name),
+        Chart(f"calibration-{run.id}", charts.calibration(found.calibration(), titles), run=run.name),
     ]
 
 
@@ -124,7 +129,13 @@ def troubles(runs: Sequence[RunRow], curves: Curves) -> list[Chart]:
         return []
     words = "For want of others; resting; without a trajectory"
     titles = Titles("Called back, passed over, failing", words, "prompts per step")
-    return [Chart("troubles", charts.lines(shown, titles, runs=[run.name for run in runs]))]
+    spec = charts.lines(shown, titles, runs=[run.name for run in runs])
+    return [Chart("troubles", spec, numbers=partial(every_point, shown, titles))]
+
+
+def _counts(steps: IntArray, counts: IntArray) -> Numbers:
+    """Prompts in each class, a row a step."""
+    return {"step": steps, **{name: counts[:, place] for place, name in CLASSES.items()}}
 
 
 def _shares(counts: IntArray) -> FloatArray:

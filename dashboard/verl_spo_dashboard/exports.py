@@ -1,8 +1,8 @@
-"""What readers take along as files: what is known of prompts, prompts to train or evaluate on, curves."""
+"""What readers take along as files: what is known of prompts, prompts to train or evaluate on, charts."""
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from verl_spo import data_file
 from verl_spo.errors import SPOError
-from verl_spo.store.queries import RunRow, SelectedPrompt
-from verl_spo_dashboard.data import Curves
+from verl_spo.store.queries import SelectedPrompt
+from verl_spo_dashboard.chart import Chart
 
 MOST_PROMPTS = 100_000
 """In one file."""
@@ -57,16 +57,11 @@ def verl_data(prompts: Iterable[SelectedPrompt]) -> bytes:
     return _parquet([_row(each, index) for index, each in enumerate(prompts)], schema)
 
 
-def curve_csv(runs: Sequence[RunRow], curves: Curves, name: str) -> bytes:
-    """A metric of several runs as CSV, with the columns run, step and the metric's name."""
-    columns: dict[str, list[object]] = {"run": [], "step": [], name: []}
-    for run in runs:
-        steps, values = curves.points(run.id, name)
-        columns["run"] += [run.name] * steps.size
-        columns["step"] += steps.tolist()
-        columns[name] += values.tolist()
+def csv(chart: Chart) -> bytes:
+    """The numbers of a chart."""
+    drawn: pa.Table = next(iter(chart.spec["datasets"].values()))
     target = io.BytesIO()
-    pyarrow.csv.write_csv(pa.table(columns), target)
+    pyarrow.csv.write_csv(drawn if chart.numbers is None else pa.table(dict(chart.numbers())), target)
     return target.getvalue()
 
 

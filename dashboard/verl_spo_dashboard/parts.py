@@ -5,6 +5,7 @@ Whatever comes from a run, a prompt or a model (names, texts, and messages of er
 Streamlit's labels, captions and alerts read Markdown.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
@@ -14,6 +15,8 @@ import streamlit as st
 from verl_spo.errors import SPOError
 from verl_spo.store.queries import RunRow
 from verl_spo.store.runs.status import Status
+from verl_spo_dashboard import exports
+from verl_spo_dashboard.chart import Chart
 from verl_spo_dashboard.wording import duration
 
 LIVE_S = 2.0
@@ -47,6 +50,18 @@ def errors_shown() -> Iterator[list[SPOError]]:
         errors.append(error)
         st.error("This cannot be shown.", icon=":material/database_off:")
         st.code(str(error), language=None, wrap_lines=True)
+
+
+def downloads(drawn: Sequence[Chart]) -> None:
+    """The numbers of any chart of a page, as CSV."""
+    of_title = Counter(chart.title for chart in drawn)
+    named = {chart.title if of_title[chart.title] == 1 else f"{chart.title} · {chart.run}": chart for chart in drawn}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Numbers of", list(named), key="csv", width=320)
+        st.download_button(
+            "Download CSV", lambda: exports.csv(named[name]), f"{name.replace('/', '_')}.csv", "text/csv",
+            icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
 
 
 def no_runs() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from verl_spo.store import Reader, queries
-from verl_spo.store.queries import Movement, PromptFilter
+from verl_spo.store.queries import Movement, PromptFilter, RunRow
 from verl_spo_dashboard.asked import (
     BY,
     FILTERS,
@@ -34,9 +34,9 @@ def search(changed: Callable[[], None]) -> str:
     ) or ""  # fmt: skip
 
 
-def controls(database: Reader, words: str, changed: Callable[[], None]) -> PromptFilter:
-    """What else the reader asks of prompts that have some words."""
-    sources = queries.data_sources(database)
+def controls(database: Reader, run: RunRow, words: str, changed: Callable[[], None]) -> PromptFilter:
+    """What else the reader asks of a run's prompts that have some words."""
+    sources = queries.data_sources(database, run.id)
     with st.expander("Filter", icon=":material/filter_list:", expanded=_any_chosen()):
         source = None
         with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -11,6 +11,7 @@ from tests.browser.conftest import PATIENCE_MS, settled
 from tests.support.benchmarked import benchmarked
 from tests.support.plausible import PlausibleRun, Question, arithmetic
 from verl_spo.store import open_reader, queries
+from verl_spo_dashboard.series import MOST_POINTS
 
 pytestmark = pytest.mark.browser
 
@@ -52,7 +53,7 @@ def test_a_run_appears_trains_and_ends_before_ones_eyes(page: Page, url: str) ->
     expect(page).to_have_url(re.compile(r"/training\?run=arithmetic%2Fspo-1$"))
     figures = page.get_by_test_id("stMetricValue")
     expect(figures.first).to_have_text("4")
-    expect(page.locator("svg.marks")).to_have_count(15)
+    expect(page.locator("svg.marks")).to_have_count(6)
     expect(page.get_by_text(re.compile("running$"))).to_be_visible()
     before = drawing(page, 0)
     run.train(6)
@@ -73,6 +74,20 @@ def test_a_step_of_a_curve_leads_to_its_rollouts(page: Page, url: str) -> None:
     curve.click(position={"x": 150, "y": 120})
     expect(page).to_have_url(re.compile(r"/rollouts\?run=older&from=(\d)&to=\1$"))
     expect(page.get_by_text("of the 32 trajectories of these steps")).to_be_attached()
+
+
+def test_a_point_of_several_steps_leads_to_the_rollouts_of_all_of_them(page: Page, url: str) -> None:
+    PlausibleRun(url, name="a").train(3 * MOST_POINTS).close()
+    page.goto("/training?run=a")
+    curve = page.locator("svg.marks").first
+    expect(curve.locator(".mark-line").first).to_be_attached()
+    expect(page.get_by_text("Nothing is running")).to_be_visible()
+    curve.click(position={"x": 150, "y": 120})
+    expect(page).to_have_url(re.compile(r"/rollouts\?run=a&from=\d+&to=\d+$"))
+    first, last = map(int, re.findall(r"\d+", page.url.partition("&")[2]))
+    assert first + 2 == last
+    expect(page.get_by_label("From step")).to_have_value(str(first))
+    expect(page.get_by_text("of the 96 trajectories of these steps")).to_be_attached()
 
 
 def test_another_axis_is_drawn_in_the_same_charts(page: Page, url: str) -> None:
@@ -173,6 +188,8 @@ def test_hostile_text_stays_text(page: Page, url: str) -> None:
     page.get_by_role("combobox", name="Compare with").click()
     page.get_by_role("option").get_by_text("second").click()
     expect(page.get_by_test_id("stMultiSelect").get_by_text("<img src=x")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("radio", name="All").click()
     expect(page.locator("svg.marks")).to_have_count(17)
     expect(page.locator("svg.marks").get_by_text("<img src=x").first).to_be_attached()
     page.locator("svg.marks").nth(1).hover()

@@ -8,10 +8,10 @@ import streamlit as st
 from verl_spo.core.difficulty import OTHERS, Difficulty
 from verl_spo.store import Reader
 from verl_spo.store.queries import RunRow
-from verl_spo_dashboard import address, data, difficulty_panels, frame, pages, panels
+from verl_spo_dashboard import address, data, difficulty_panels, frame, pages, panels, parts
+from verl_spo_dashboard.chart import Chart
 from verl_spo_dashboard.charts import PICKED
 from verl_spo_dashboard.difficulty_panels import HISTOGRAM, TROUBLES
-from verl_spo_dashboard.panels import Chart
 
 MOST_RUNS = 2
 """Side by side."""
@@ -37,32 +37,33 @@ def _show(database: Reader, runs: Sequence[RunRow]) -> None:
         st.info("No step has ended yet: the first one says what is hard.", icon=":material/hourglass_top:")
         return
     heat_maps = panels.of_distributions(runs, held.distributions)
-    if len(runs) == 1:
-        _row([*values, *heat_maps], [runs[0]] * 2)
-    else:
-        _row(values, runs)
-        _row(heat_maps, runs)
+    _row([*values, *heat_maps] if len(runs) == 1 else values)
+    if len(runs) > 1:
+        _row(heat_maps)
+    drawn = [*values, *heat_maps]
     for run, read in zip(runs, reads, strict=True):
         if len(runs) > 1:
             st.text(run.name)
         for charts in (
             difficulty_panels.flow(run, read), difficulty_panels.pool(run, read), difficulty_panels.draws(run, read)
         ):  # fmt: skip
-            _row(charts, [run] * len(charts))
-    _row(difficulty_panels.troubles(runs, held.curves), runs[:1])
+            _row(charts)
+            drawn += charts
+    troubles = difficulty_panels.troubles(runs, held.curves)
+    _row(troubles)
+    parts.downloads([*drawn, *troubles])
 
 
-def _row(charts: Sequence[Chart], of: Sequence[RunRow]) -> None:
-    """Charts beside each other, and the run that each is of."""
+def _row(charts: Sequence[Chart]) -> None:
+    """Charts beside each other."""
     if not charts:
         return
-    widths = [chart.width for chart in charts]
-    for column, chart, run in zip(st.columns(widths, gap="medium"), charts, of, strict=False):
+    for column, chart in zip(st.columns([chart.width for chart in charts], gap="medium"), charts, strict=True):
         with column:
-            _one(chart, run)
+            _one(chart)
 
 
-def _one(chart: Chart, run: RunRow) -> None:
+def _one(chart: Chart) -> None:
     """A chart; a click on a bar of prompts leads to these prompts."""
     if not chart.clicks:
         st.vega_lite_chart(chart.spec, key=chart.key)
@@ -75,7 +76,7 @@ def _one(chart: Chart, run: RunRow) -> None:
             # Of the smallest sources together there is no list: their class's is shown.
             source = {} if picked["name"] == OTHERS else {"source": picked["name"]}
             query = {**source, **difficulty_panels.FILTER_OF[Difficulty(int(picked["place"]))]}
-        st.switch_page(pages.PROMPTS, query_params={address.RUN: run.name, **query})
+        st.switch_page(pages.PROMPTS, query_params={address.RUN: chart.run, **query})
 
 
 _page()

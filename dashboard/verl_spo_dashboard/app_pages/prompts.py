@@ -33,7 +33,7 @@ def _page() -> None:
         with wide:
             words = prompt_filters.search(_first_page)
         order = narrow.selectbox("Order", list(ORDERS), key=ORDER, bind="query-params", on_change=_first_page)
-        where = prompt_filters.controls(chosen.database, words, _first_page)
+        where = prompt_filters.controls(chosen.database, chosen.run, words, _first_page)
         frame.live(chosen, lambda database, runs: _draw(database, runs[0], where, order))
 
 

@@ -43,7 +43,7 @@ def _open_step() -> None:
 
 def _controls(chosen: frame.Chosen) -> RolloutFilter:
     """Which rollouts, but for their rewards. The address keeps it all."""
-    sources = queries.data_sources(chosen.database)
+    sources = queries.data_sources(chosen.database, chosen.run.id)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         words = rollout_filters.words(_from_newest)
         first, last = (

@@ -1,36 +1,54 @@
 """Training curves of one run, or of several in the same charts, while they train and afterwards."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
-from verl_spo_dashboard import address, charts, data, exports, frame, pages, panels, parts
-from verl_spo_dashboard.charts import PICKED, Look
+from verl_spo_dashboard import address, charts, data, frame, pages, panels, parts, phases
+from verl_spo_dashboard.chart import Chart
+from verl_spo_dashboard.charts import PICKED, STEP, UNTIL, Look
 from verl_spo_dashboard.overview import VALIDATION
-from verl_spo_dashboard.panels import AXES, Chart, Drawing
+from verl_spo_dashboard.panels import AXES, Drawing
 from verl_spo_dashboard.series import last_number, smooth
 from verl_spo_dashboard.wording import NOTHING, number, running_time
 
 MOST_METRICS = 12
 """That are shown beside the usual ones, at most."""
 
+NO_STEP = "No step has ended yet: the first one brings the curves."
 _COLUMNS = 3
+_LATEST = 20
+"""Steps whose time the idle share is of."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the reader wants to see: which group of charts, which metrics beside them, and how they are drawn."""
+
+    group: str
+    more: Sequence[str]
+    look: Look
 
 
 def _page() -> None:
     with frame.page("Training"):
         if chosen := frame.choose(compares=True):
             names = queries.metric_names(chosen.database, [run.id for run in chosen.runs])
-            look, more = _controls(names)
-            frame.live(chosen, lambda database, runs: _show(database, runs, names, look, more))
+            wanted = _controls(names)
+            frame.live(chosen, lambda database, runs: _show(database, runs, names, wanted))
 
 
-def _controls(names: Sequence[str]) -> tuple[Look, list[str]]:
-    """How curves are drawn, and which metrics beside the usual ones. The address keeps it."""
+def _controls(names: Sequence[str]) -> Wanted:
+    """What the reader wants to see. The address keeps it."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        group = st.segmented_control(
+            "Charts", [*panels.GROUPS, panels.ALL], default=panels.LEARNING, required=True, key="charts",
+            bind="query-params", help="Which are shown; fewer at a time are drawn faster.",
+        )  # fmt: skip
         weight = st.slider(
             "Smoothing", 0.0, 0.98, 0.6, 0.02, key="smoothing", bind="query-params", width=220,
             help="Weight of the past, step by step.",
@@ -46,25 +64,28 @@ def _controls(names: Sequence[str]) -> tuple[Look, list[str]]:
             "More metrics", names, key="metric",
             bind="query-params", max_selections=MOST_METRICS, placeholder="Search all that was logged",
         )  # fmt: skip
-    return Look(weight, AXES[axis or "Step"], logarithmic, clicks=True), more
+    return Wanted(group or panels.LEARNING, more, Look(weight, AXES[axis or "Step"], logarithmic, clicks=True))
 
 
-def _show(database: Reader, runs: Sequence[RunRow], offered: Sequence[str], look: Look, more: Sequence[str]) -> None:
+def _show(database: Reader, runs: Sequence[RunRow], offered: Sequence[str], wanted: Wanted) -> None:
     names = queries.metric_names(database, [run.id for run in runs])
     if names != list(offered):
         # The search is not part of what is live: it would travel again at every step.
         st.rerun()
-    held = _read(database, runs, [*(name for name in names if name.startswith(VALIDATION)), *more])
-    drawing = Drawing(runs, held.curves, held.places, look)
-    _summary(runs, held.curves)
-    drawn = panels.of_curves(drawing, more)
+    held = _read(database, runs, [*(name for name in names if name.startswith(VALIDATION)), *wanted.more])
+    modes = queries.options(database, [run.id for run in runs], "trainer.v1.trainer_mode")
+    waiting = {run_id for run_id, mode in modes.items() if mode.endswith("separate_async")}
+    drawing = Drawing(runs, held.curves, held.places, wanted.look, waiting)
+    _summary(drawing)
+    drawn = panels.of_group(drawing, held.distributions, wanted.group, wanted.more)
     if not drawn:
-        st.info("No step has ended yet: the first one brings the curves.", icon=":material/hourglass_top:")
+        missing = "This kind of metric was not logged." if held.curves.names else NO_STEP
+        st.info(missing, icon=":material/hourglass_top:")
         return
     whose = "" if len(runs) == 1 else " of the first run"
     st.caption(f"Click a step in a chart to read what the model{whose} answered in it.")
-    _draw([*drawn, *panels.of_time(drawing), *panels.of_distributions(runs, held.distributions)], runs[0])
-    _download(runs, held.curves)
+    _draw(drawn, runs[0])
+    parts.downloads(drawn)
 
 
 def _read(database: Reader, runs: Sequence[RunRow], more: Sequence[str]) -> data.Held:
@@ -98,22 +119,17 @@ def _one(chart: Chart, run: RunRow) -> None:
         return
     state: Any = st.vega_lite_chart(chart.spec, key=chart.key, on_select="rerun", selection_mode=PICKED)
     for picked in state.selection[PICKED]:
-        st.switch_page(pages.ROLLOUTS, query_params={address.RUN: run.name, "step": str(int(picked["step"]))})
+        first = int(picked[STEP.field])
+        # Where points are left out, one stands for several steps.
+        last = int(picked.get(UNTIL) or first)
+        steps = {"from": str(first), "to": str(last)}
+        st.switch_page(pages.ROLLOUTS, query_params={address.RUN: run.name, **steps})
 
 
-def _download(runs: Sequence[RunRow], curves: data.Curves) -> None:
-    """Any curve as CSV, every step of it."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Numbers of", curves.names, key="csv", width=320)
-        st.download_button(
-            "Download CSV", lambda: exports.curve_csv(runs, curves, name), f"{name.replace('/', '_')}.csv", "text/csv",
-            icon=":material/download:", on_click="ignore",
-        )  # fmt: skip
-
-
-def _summary(runs: Sequence[RunRow], curves: data.Curves) -> None:
+def _summary(drawing: Drawing) -> None:
     """The present state in figures: of one run as a line, of several as a table."""
-    figures = [_figures(run, curves) for run in runs]
+    runs = drawing.runs
+    figures = [_figures(run, drawing) for run in runs]
     if len(runs) == 1:
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
             for name, value in figures[0].items():
@@ -136,31 +152,28 @@ _FIGURES = {
     "Validation": "The first of verl's val-core metrics: its first value and its last.",
     "Pool value": "Mean estimated success rate (v̂) of all prompts.",
     "Seconds a step": "Smoothed over the latest ten or so.",
-    "Idle": "Share of the latest 20 steps' time that no phase accounts for.",
+    "Idle": f"Share of the latest {_LATEST} steps' time that no phase accounts for, or that a trainer with devices of "
+    "its own waits for rollouts.",
     "Duration": "From the run's first start to its end, or until now.",
 }
 """What the figures mean, in their order."""
 
 
-def _figures(run: RunRow, curves: data.Curves) -> dict[str, str]:
+def _figures(run: RunRow, drawing: Drawing) -> dict[str, str]:
+    curves = drawing.curves
     _, rewards = curves.points(run.id, "spo/reward")
-    _, seconds = curves.points(run.id, panels.WHOLE_STEP)
+    _, seconds = curves.points(run.id, phases.WHOLE_STEP)
+    _, times = phases.of(curves, run.id, run.id in drawing.waiting)
+    idle = phases.idle_share(times, _LATEST)
     return {
         "Step": f"{run.last_step:,}",
         "Reward": number(last_number(smooth(rewards, 0.9))),
         "Validation": _validation(run, curves),
         "Pool value": number(last_number(curves.points(run.id, "spo/pool/value")[1])),
         "Seconds a step": number(last_number(smooth(seconds, 0.9)), 1),
-        "Idle": _idle(run, curves),
+        "Idle": NOTHING if idle is None else f"{100 * idle:.0f} %",
         "Duration": running_time(run),
     }
-
-
-def _idle(run: RunRow, curves: data.Curves) -> str:
-    """The share of the last steps' time that no phase accounts for."""
-    times = panels.phases(curves, run)
-    whole = sum(values[-20:].sum() for values in times.values())
-    return f"{100 * times[panels.REST][-20:].sum() / whole:.0f} %" if whole else NOTHING
 
 
 def _validation(run: RunRow, curves: data.Curves) -> str:

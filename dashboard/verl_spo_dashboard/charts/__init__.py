@@ -11,7 +11,7 @@ from verl_spo_dashboard.charts.estimates import Estimate, estimates
 from verl_spo_dashboard.charts.heat_map import heat_map
 from verl_spo_dashboard.charts.lines import PICKED, Line, Look, legend, lines
 from verl_spo_dashboard.charts.moves import moves
-from verl_spo_dashboard.charts.progress import HOURS, STEP, TRAJECTORIES, Axis
+from verl_spo_dashboard.charts.progress import HOURS, STEP, TRAJECTORIES, UNTIL, Axis
 from verl_spo_dashboard.charts.prompt_history import OPENED, prompt_history, prompt_numbers
 from verl_spo_dashboard.charts.rewards import CHOSEN, rewards
 from verl_spo_dashboard.charts.session import session
@@ -25,6 +25,7 @@ __all__ = [
     "PICKED",
     "STEP",
     "TRAJECTORIES",
+    "UNTIL",
     "Axis",
     "Estimate",
     "Line",

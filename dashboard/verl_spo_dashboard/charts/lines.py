@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from verl_spo.store.records import FloatArray, IntArray
-from verl_spo_dashboard.charts.progress import SAID, STEP, Axis, X, columns, found, progress_axis, single
+from verl_spo_dashboard.charts.progress import SAID, STEP, UNTIL, Axis, X, columns, found, progress_axis, single
 from verl_spo_dashboard.charts.spec import DENSE, LEGEND, Spec, Titles, chart, tip, upwards
 from verl_spo_dashboard.series import extremes, smooth, thin
 
@@ -189,8 +189,13 @@ def _points(drawn: Sequence[_Drawn], places: FloatArray, back: Sequence[str], lo
     """What the marks and the pointer need: each byte travels again at every step of a run that trains."""
     first = drawn[0].line
     # Before the first curve begins, a place belongs to its first step: a click leads somewhere.
-    steps = first.steps[np.maximum(np.searchsorted(first.places, places, side="right") - 1, 0)].astype(np.float64)
-    data = columns(look.axis, places if look.axis == STEP else steps, places)
+    begins = np.maximum(np.searchsorted(first.places, places, side="right") - 1, 0)
+    ends = np.maximum(np.searchsorted(first.places, np.append(places[1:], np.inf)) - 1, begins)
+    steps, until = (first.steps[which].astype(np.float64) for which in (begins, ends))
+    if look.axis == STEP:
+        # Where only other curves have points, that is their step.
+        steps, until = places, np.maximum(places, until)
+    data = columns(look.axis, steps, until, places)
     for number, each in enumerate(drawn):
         needed = ("smoothed", *back, *([] if each.whole else ["latest"]))
         data |= {f"{name}{number}": single(getattr(each, name)) for name in needed}
@@ -200,7 +205,7 @@ def _points(drawn: Sequence[_Drawn], places: FloatArray, back: Sequence[str], lo
 def _pointer(drawn: Sequence[_Drawn], back: Sequence[str], names: Sequence[str], look: Look) -> list[Spec]:
     """A rule under the pointer, and a strip per place that takes the pointer and says what all curves are there."""
     near = {"type": "point", "on": "pointerover", "clear": "pointerout", "fields": [X]}
-    picked = {"type": "point", "on": "click", "fields": ["step"]}
+    picked = {"type": "point", "on": "click", "fields": [STEP.field, UNTIL]}
     params = [{"name": "near", "select": near}, *([{"name": PICKED, "select": picked}] if look.clicks else [])]
     numbers = enumerate(zip(drawn, names, strict=True))
     values = [

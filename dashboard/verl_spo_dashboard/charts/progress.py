@@ -27,6 +27,9 @@ TRAJECTORIES = Axis("trajectories", "trajectories")
 HOURS = Axis("hours", "hours since the run began")
 _AXES = (STEP, TRAJECTORIES, HOURS)
 
+UNTIL = "until"
+"""The field of a point's last step, where points stand for several."""
+
 X = "x"
 """The field of where a point stands, once `found` has found it."""
 _SAID = "said"
@@ -34,9 +37,18 @@ SAID: Spec = {"field": _SAID, "type": "nominal", "title": STEP.title}
 """What the pointer says of that."""
 
 
-def columns(axis: Axis, steps: FloatArray, places: FloatArray) -> dict[str, pa.Array]:
-    """The data of the axis: (n,) steps, and where they stand if it counts something else."""
+def columns(axis: Axis, steps: FloatArray, until: FloatArray, places: FloatArray) -> dict[str, pa.Array]:
+    """The data of the axis, (n,) each.
+
+    Args:
+        axis: What it counts.
+        steps: The first step of each point.
+        until: The last one, where a point stands for several.
+        places: Where they stand if the axis counts something else.
+    """
     named = {STEP.field: single(steps)}
+    if not np.array_equal(steps, until):
+        named[UNTIL] = single(until)
     return named if axis == STEP else {**named, axis.field: single(places)}
 
 
@@ -48,7 +60,8 @@ def single(values: npt.NDArray[np.floating]) -> pa.Array:
 def found() -> list[Spec]:
     """Transforms that make the field `X`, and what is said of it, of the data's columns."""
     place = f"format(datum.{X},datum.unit=='{HOURS.field}'?',.3~f':',d')"
-    said = f"format(datum.step,'d')+(datum.unit=='{STEP.field}'?'':' · '+{place}+' '+datum.unit)"
+    several = f"(datum.{UNTIL}>datum.step?'–'+format(datum.{UNTIL},'d'):'')"
+    said = f"format(datum.step,'d')+{several}+(datum.unit=='{STEP.field}'?'':' · '+{place}+' '+datum.unit)"
     return [
         {"calculate": _chosen("datum", {axis: axis.field for axis in _AXES}), "as": "unit"},
         {"calculate": "datum[datum.unit]", "as": X},

@@ -11,7 +11,12 @@ from verl_spo_dashboard.charts.spec import DENSE, LEGEND, Spec, Titles, chart, t
 
 
 def stacked(
-    steps: FloatArray, parts: Mapping[str, FloatArray], titles: Titles, axis: Axis = STEP, x: FloatArray | None = None
+    steps: FloatArray,
+    parts: Mapping[str, FloatArray],
+    titles: Titles,
+    axis: Axis = STEP,
+    x: FloatArray | None = None,
+    until: FloatArray | None = None,
 ) -> Spec:
     """Parts of a whole, one upon the other.
 
@@ -21,11 +26,12 @@ def stacked(
         titles: Words around them.
         axis: What the horizontal axis counts.
         x: (n,) where the steps stand on it; None where it counts steps.
+        until: (n,) last steps of places that stand for several; None where each stands for its own.
     """
     names: Sequence[str] = list(parts)
     fields = [f"part{number}" for number in range(len(names))]
     # A row a place: in the browser it becomes one for each part.
-    across = columns(axis, steps, steps if x is None else x)
+    across = columns(axis, steps, steps if until is None else until, steps if x is None else x)
     table = pa.table(across | dict(zip(fields, map(single, parts.values()), strict=True)))
     apart: Sequence[Spec] = [
         *found(),

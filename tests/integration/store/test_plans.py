@@ -38,7 +38,7 @@ QUERIES = {
         reader, [1], ["spo/reward"], Cursor({1: 1}, {(1, "spo/reward"): 2})
     ),
     "prompt": lambda reader: queries.prompt(reader, 1, 1),
-    "data_sources": lambda reader: queries.data_sources(reader),
+    "data_sources": lambda reader: queries.data_sources(reader, 1),
     "prompt_history": lambda reader: queries.prompt_history(reader, 1, 1, before_step=5),
     "prompt_rollouts": lambda reader: queries.prompt_rollouts(reader, 1, 1),
     "prompt_in_runs": lambda reader: queries.prompt_in_runs(reader, 1),
@@ -53,6 +53,7 @@ QUERIES = {
     "progress": lambda reader: queries.progress(reader, 1, after_step=1),
     "rewards_at": lambda reader: queries.rewards_at(reader, 1, [1, 3]),
     "sketches": lambda reader: queries.sketches(reader, {1: [1, 3], 2: [5]}),
+    "options": lambda reader: queries.options(reader, [1, 2], "trainer.v1.trainer_mode"),
     "total_steps": lambda reader: queries.total_steps(reader, [1, 2]),
     "best_values": lambda reader: queries.best_values(reader, [1, 2], "spo/"),
     "database_size": lambda reader: queries.database_size(reader),

@@ -248,8 +248,12 @@ def _passes(row: PromptRow, where: PromptFilter) -> bool:
     return ranges and found and where.source in (None, row.data_source)
 
 
-def test_data_sources_are_listed_once(reader: Reader) -> None:
-    assert queries.data_sources(reader) == ["algebra", "arithmetic"]
+def test_data_sources_are_those_of_the_runs_own_prompts(database_url: str, reader: Reader) -> None:
+    prompts = [dataclasses.replace(each, data_source="geometry", digest=each.digest[::-1]) for each in pool()[:3]]
+    rows = TrackerRows(**{name: values[:3] for name, values in vars(Training().rows()).items()})
+    open_writer(StoreConfig(url=database_url), info("other", "b" * 32), prompts, rows, None).close(Status.FINISHED)
+    assert queries.data_sources(reader, 1) == ["algebra", "arithmetic"]
+    assert queries.data_sources(reader, 2) == ["geometry"]
 
 
 def test_evidence_ages_with_the_runs_clock(database_url: str) -> None:

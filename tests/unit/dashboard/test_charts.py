@@ -117,6 +117,11 @@ def test_a_long_curve_is_thinned_after_it_was_smoothed() -> None:
     assert table["smoothed0"][-1] == pytest.approx(smooth(np.array(values), 0.9)[-1])
 
 
+def test_where_points_are_left_out_one_stands_for_the_steps_up_to_the_next() -> None:
+    table = drawn(line(values=tuple(np.linspace(0, 1, 5000))))
+    assert table["until"] == [*(step - 1 for step in table["step"][1:]), 5000]
+
+
 def test_what_thinning_leaves_out_is_within_the_band() -> None:
     values = np.zeros(5000)
     values[1234], values[4321] = 7.0, -3.0

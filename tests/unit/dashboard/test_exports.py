@@ -1,8 +1,10 @@
+import csv
 import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
@@ -13,7 +15,10 @@ from verl_spo.errors import SPOError
 from verl_spo.store import open_reader, queries
 from verl_spo.store.queries import PromptFilter, SelectedPrompt
 from verl_spo.training.prompts.pool import PromptPool
-from verl_spo_dashboard import data, exports
+from verl_spo_dashboard import charts, data, exports, panels, phases
+from verl_spo_dashboard.chart import Chart
+from verl_spo_dashboard.charts import Look, Titles
+from verl_spo_dashboard.panels import Drawing
 
 
 @pytest.fixture
@@ -57,12 +62,48 @@ def test_nothing_selected_is_an_empty_file() -> None:
         assert pq.read_table(io.BytesIO(made)).num_rows == 0
 
 
-def test_a_curve_is_taken_along_as_csv(url: str) -> None:
+@pytest.fixture
+def drawing(url: str) -> Drawing:
+    """Of a run whose trainer waits for others' rollouts."""
     PlausibleRun(url, name="a").train(3).close()
-    curves = data.Curves()
+    curves, places = data.Curves(), data.Places()
     with open_reader(url) as reader:
         (row,) = queries.runs(reader)
-        curves.update(reader, [row.id], ["spo/reward"])
-    header, *rows = exports.curve_csv([row], curves, "spo/reward").decode().splitlines()
-    assert header == '"run","step","spo/reward"'
-    assert [float(line.split(",")[-1]) for line in rows] == curves.points(row.id, "spo/reward")[1].tolist()
+        curves.update(reader, [row.id], panels.metrics())
+        places.update(reader, row)
+    return Drawing([row], curves, places, Look(0.9), {row.id})
+
+
+def rows(chart: Chart) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(exports.csv(chart).decode())))
+
+
+def test_a_curve_is_taken_along_as_csv_every_point_as_it_was_logged(drawing: Drawing) -> None:
+    reward, *_ = panels.of_curves(drawing, panels.LEARNING)
+    found = rows(reward)
+    assert list(found[0]) == ["run", "curve", "step", "value"]
+    assert {(row["run"], row["curve"]) for row in found} == {("a", "Reward")}
+    assert [float(row["value"]) for row in found] == drawing.curves.points(1, "spo/reward")[1].tolist()
+
+
+def test_a_curve_of_several_metrics_names_each(drawing: Drawing) -> None:
+    (value,) = (chart for chart in panels.of_curves(drawing, panels.LEARNING) if chart.title == "Value")
+    assert [(row["curve"], row["step"]) for row in rows(value)] == [
+        (name, str(step)) for name in ("pool", "drawn") for step in (1, 2, 3)
+    ]
+
+
+def test_the_time_of_a_step_is_taken_along_by_phase(drawing: Drawing) -> None:
+    (time,) = panels.of_time(drawing)
+    _, parts = phases.of(drawing.curves, 1, waiting=True)
+    found = rows(time)
+    assert list(found[0]) == ["step", *parts]
+    assert [float(row[phases.REST]) for row in found] == parts[phases.REST].tolist()
+
+
+def test_a_chart_without_numbers_of_its_own_gives_what_it_draws() -> None:
+    spec = charts.histogram(np.array([0.25, 0.75]), np.array([1, 3]), Titles("Value now", "", ""))
+    assert rows(Chart("histogram", spec)) == [
+        {"low": "0", "high": "0.5", "share": "0.25", "count": "1"},
+        {"low": "0.5", "high": "1", "share": "0.75", "count": "3"},
+    ]

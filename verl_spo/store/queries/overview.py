@@ -37,7 +37,13 @@ def sketches(reader: Reader, steps: Mapping[int, Sequence[int]]) -> dict[int, li
 
 def total_steps(reader: Reader, run_ids: Sequence[int]) -> dict[int, int]:
     """At which step runs are to end (`trainer.total_training_steps`); those that do not say so are left out."""
-    configured = Attempt.config[("trainer", "total_training_steps")].as_string()
+    found = options(reader, run_ids, "trainer.total_training_steps")
+    return {run_id: int(total) for run_id, total in found.items() if total.isdecimal()}
+
+
+def options(reader: Reader, run_ids: Sequence[int], name: str) -> dict[int, str]:
+    """An option of runs' present attempts, as text; those that do not have it are left out."""
+    configured = Attempt.config[tuple(name.split("."))].as_string()
     query = (
         select(Run.id, configured)
         .join(Attempt, and_(Attempt.run_id == Run.id, Attempt.attempt == Run.attempt))
@@ -45,7 +51,7 @@ def total_steps(reader: Reader, run_ids: Sequence[int]) -> dict[int, int]:
     )
     with reader.connect() as connection:
         found = connection.execute(query).all()
-    return {run_id: int(total) for run_id, total in found if total is not None and total.isdecimal()}
+    return {run_id: value for run_id, value in found if value is not None}
 
 
 def best_values(reader: Reader, run_ids: Sequence[int], prefix: str) -> dict[int, dict[str, float]]:

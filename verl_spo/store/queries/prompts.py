@@ -98,14 +98,20 @@ def prompt(reader: Reader, run_id: int, prompt_id: int) -> PromptRow:
         return prompt_row(state, texts_of(connection, [prompt_id])[prompt_id], clock)
 
 
-def data_sources(reader: Reader) -> list[str]:
-    """Data sources that the database knows."""
+def data_sources(reader: Reader, run_id: int) -> list[str]:
+    """Data sources of a run's prompts, sorted."""
+    with reader.connect(snapshot=True) as connection:
+        pool = pool_of(reader, connection, run_id)
+        every = _all_sources(connection)
+        return [each for each in every if passing(reader, connection, run_id, pool, PromptFilter(source=each)).any()]
+
+
+def _all_sources(connection: Connection) -> list[str]:
+    """Data sources that the database knows, from one to the next along their index."""
     first = select(func.min(Prompt.data_source).label("source")).cte("sources", recursive=True)
     following = select(func.min(Prompt.data_source)).where(Prompt.data_source > first.c.source).scalar_subquery()
     sources = first.union_all(select(following).where(first.c.source.is_not(None)))
-    with reader.connect() as connection:
-        found = connection.execute(select(sources.c.source).where(sources.c.source.is_not(None))).scalars()
-        return list(found)
+    return list(connection.execute(select(sources.c.source).where(sources.c.source.is_not(None))).scalars())
 
 
 def texts_of(connection: Connection, prompt_ids: Sequence[int]) -> Mapping[int, Any]:

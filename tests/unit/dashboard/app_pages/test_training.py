@@ -11,18 +11,18 @@ from streamlit.testing.v1 import AppTest
 from tests.support.plausible import PlausibleRun
 from verl_spo.store import open_reader, queries
 from verl_spo.store.records import FloatArray, IntArray
-from verl_spo_dashboard import data, panels
+from verl_spo_dashboard import data, panels, phases
 from verl_spo_dashboard.charts import Look
 
 pytestmark = pytest.mark.slow
 
 Open = Callable[..., AppTest]
 
-CHARTS = [
-    *("Reward", "Validation", "Value", "Entropy", "KL", "Clip fraction", "Policy change", "Evidence kept"),
-    *("No signal", "Response length", "Gradient norm", "Throughput", "Writer's queue", "Time"),
-    "Value of the whole pool",
-]
+CHARTS = ["Reward", "Validation", "Value", "No signal", "Evidence kept", "Value of the whole pool"]
+OTHERS = {
+    "Policy": ["Entropy", "KL", "Clip fraction", "Policy change", "Response length", "Gradient norm"],
+    "Speed": ["Time", "Throughput", "Writer's queue"],
+}
 
 
 def titles(app: AppTest) -> list[str]:
@@ -39,6 +39,10 @@ def metrics(app: AppTest) -> dict[str, str]:
     return {metric.label: metric.value for metric in app.metric}
 
 
+def percent(figure: str) -> float:
+    return float(figure.removesuffix(" %"))
+
+
 @pytest.fixture
 def run(url: str) -> PlausibleRun:
     return PlausibleRun(url, name="a").train(12)
@@ -49,6 +53,26 @@ def test_a_run_has_all_its_charts(run: PlausibleRun, open_page: Open) -> None:
     app = open_page("training", run="a")
     assert not app.exception
     assert titles(app) == CHARTS
+
+
+def test_other_groups_of_charts_are_a_click_away(run: PlausibleRun, open_page: Open) -> None:
+    run.close()
+    app = open_page("training", run="a")
+    for group, expected in OTHERS.items():
+        app.segmented_control(key="charts").set_value(group).run()
+        assert titles(app) == expected
+    app.segmented_control(key="charts").set_value("All").run()
+    assert titles(app) == [*CHARTS, *OTHERS["Policy"], *OTHERS["Speed"]]
+    assert titles(open_page("training", run="a", charts="Speed")) == OTHERS["Speed"]
+
+
+def test_a_group_of_which_nothing_was_logged_says_so(run: PlausibleRun, url: str, open_page: Open) -> None:
+    run.close()
+    named = " OR ".join(f"name LIKE '{name}%'" for name in ("actor/", "response_length/", "spo/D", "spo/drift"))
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.text(f"DELETE FROM metrics WHERE series_id IN (SELECT id FROM series WHERE {named})"))
+    app = open_page("training", run="a", charts="Policy")
+    assert "was not logged" in app.info[0].value
 
 
 def test_its_figures_are_the_stores(run: PlausibleRun, url: str, open_page: Open) -> None:
@@ -148,7 +172,7 @@ def test_a_page_that_is_paused_stays_as_it_is(run: PlausibleRun, open_page: Open
 def test_any_metric_can_be_shown(run: PlausibleRun, open_page: Open) -> None:
     run.close()
     app = open_page("training", run="a", metric=["timing_s/adv", "spo/failed"])
-    assert titles(app)[-4:-2] == ["timing_s/adv", "spo/failed"]
+    assert titles(app)[-2:] == ["timing_s/adv", "spo/failed"]
 
 
 @pytest.mark.parametrize(("axis", "last"), [("Step", 12), ("Trajectories", 12 * 32)])
@@ -178,7 +202,7 @@ def test_a_run_whose_progress_is_not_known_has_no_place_among_hours(axis: str, r
         (row,) = queries.runs(reader)
         curves.update(reader, [row.id], panels.metrics())
     drawing = panels.Drawing([row], curves, Unknown(), Look(axis=panels.AXES[axis]))
-    drawn = [*panels.of_curves(drawing), *panels.of_time(drawing)]
+    drawn = panels.of_group(drawing, data.Distributions(), panels.ALL)
     assert bool(drawn) == (axis == "Step")
 
 
@@ -188,7 +212,20 @@ def test_time_is_what_its_phases_are_and_the_rest(run: PlausibleRun, url: str) -
     with open_reader(url) as reader:
         (row,) = queries.runs(reader)
         curves.update(reader, [row.id], panels.metrics())
-    parts = panels.phases(curves, row)
-    assert list(parts) == ["rollouts (or wait)", "log-probs", "advantages", "update", "weight sync", "rest (idle)"]
+    steps, parts = phases.of(curves, row.id, waiting=False)
+    assert list(parts) == ["rollouts", "log-probs", "advantages", "update", "weight sync", "rest (idle)"]
     np.testing.assert_allclose(sum(parts.values()), curves.points(row.id, "timing_s/step")[1])
     np.testing.assert_allclose(parts["rest (idle)"], 0.1)
+    idle = 0.1 * steps.size / sum(values.sum() for values in parts.values())
+    assert phases.idle_share(parts, latest=12) == pytest.approx(idle)
+
+
+def test_a_trainer_with_devices_of_its_own_idles_while_it_waits_for_rollouts(
+    run: PlausibleRun, url: str, open_page: Open
+) -> None:
+    run.close()
+    before = metrics(open_page("training", run="a"))["Idle"]
+    with sa.create_engine(url).begin() as connection:
+        config = {"trainer": {"v1": {"trainer_mode": "spo_separate_async"}}}
+        connection.execute(sa.text("UPDATE attempts SET config = :config"), {"config": json.dumps(config)})
+    assert percent(metrics(open_page("training", run="a"))["Idle"]) > percent(before) + 20
