@@ -11,7 +11,7 @@ from hashlib import blake2b
 import streamlit as st
 
 from verl_spo.errors import DataError
-from verl_spo.evaluation import stored
+from verl_spo.evaluation import judges, stored
 from verl_spo.evaluation.comparison import Comparison, compare
 from verl_spo.evaluation.evaluated import FIGURES, Evaluated, interval_of
 from verl_spo.evaluation.intervals import Interval
@@ -82,8 +82,8 @@ def sampling(row: EvaluationRow) -> str:
 
 def scorers(database: Reader, row: EvaluationRow) -> list[str]:
     """Who has judged all answers of an evaluation, the default one first."""
-    names = stored.judges(row, _scorers(database, row.id, row.started_at, row.answered))
-    default = stored.default_scorer([names])
+    names = judges.judges(row, _scorers(database, row.id, row.started_at, row.answered))
+    default = judges.default_scorer([names])
     return sorted(names, key=lambda name: (name != default, name))
 
 

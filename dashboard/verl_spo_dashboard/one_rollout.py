@@ -7,7 +7,7 @@ import streamlit as st
 
 from verl_spo.store.queries import ObservationRow, RolloutKey, RolloutRow
 from verl_spo.store.text import Part
-from verl_spo_dashboard import asked, charts, pages, texts
+from verl_spo_dashboard import asked, charts, pages, texts, tool_calls
 from verl_spo_dashboard.wording import NOTHING, counted, duration, number
 
 FINISHES = {"stop": "ended", "length": "cut off"}
@@ -105,12 +105,14 @@ def session(rollout: RolloutRow) -> None:
     if not rollout.parts:
         texts.show(rollout.response or "")
         return
-    st.vega_lite_chart(charts.session(rollout.parts), key=f"session-{named(rollout.observation.key)}")
-    for part in rollout.parts:
-        _part(part)
+    tools = [", ".join(each) for each in tool_calls.names(rollout.parts)]
+    st.vega_lite_chart(charts.session(rollout.parts, tools), key=f"session-{named(rollout.observation.key)}")
+    for part, names in zip(rollout.parts, tools, strict=True):
+        _part(part, names)
 
 
-def _part(part: Part) -> None:
+def _part(part: Part, tools: str) -> None:
+    """A message with its author; `tools` are those that it calls, or whose answers it has."""
     model = part.author == "model"
     with st.container(gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -121,4 +123,6 @@ def _part(part: Part) -> None:
             )
             trained = "trained on" if model else "not trained on: a tool's or a user's words"
             st.caption(f"{counted(part.tokens, 'token')} · {trained}")
+            if tools:
+                st.text(f"{'calls' if model else 'from'} {tools}")
         texts.show(part.text)

@@ -1,10 +1,12 @@
 """What the list of runs shows of each, read again only of those that went on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import streamlit as st
 
+from verl_spo.evaluation import judges
 from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow, SketchPoint
 from verl_spo.store.runs.status import Status
@@ -18,6 +20,9 @@ SKETCH_POINTS = 40
 _INTERVALS = 5
 """Of the sketch, at its end, whose median is the present speed."""
 
+_SCORES_S = 30
+"""Seconds until verdicts are read again."""
+
 _MEAN = "/mean@"
 _BENCHMARKS = 2
 
@@ -30,12 +35,14 @@ class Overview:
         points: Steps from the whole run, the last one at the end.
         total: The step at which it is to end; None where its configuration does not say.
         best: The largest value of each metric of validation.
+        scores: The best avg@k on each benchmark that `verl-spo evaluate` has sampled.
     """
 
     run: RunRow
     points: Sequence[SketchPoint]
     total: int | None
     best: Mapping[str, float]
+    scores: Mapping[str, float]
 
     @property
     def rewards(self) -> list[float]:
@@ -72,9 +79,10 @@ class Overview:
 
     @property
     def benchmarks(self) -> str:
-        """The best values of validation in words: those of avg@k, where verl logs them."""
+        """The best values in words: of benchmarks first, then of validation, those of avg@k where verl logs them."""
         names = [name for name in self.best if _MEAN in name] or list(self.best)
-        return " · ".join(f"{number(self.best[name])} {_short(name)}" for name in names[:_BENCHMARKS])
+        found = {**self.scores, **{_short(name): self.best[name] for name in names}}
+        return " · ".join(f"{number(value)} {name}" for name, value in list(found.items())[:_BENCHMARKS])
 
 
 class Overviews:
@@ -92,14 +100,21 @@ class Overviews:
             points, totals = queries.sketches(database, spread), queries.total_steps(database, ids)
             best = queries.best_values(database, ids, VALIDATION)
             for run in changed:
-                self._known[run.id] = Overview(run, points[run.id], totals.get(run.id), best.get(run.id, {}))
-        self._known = {run.id: self._with(run) for run in runs}
+                self._known[run.id] = Overview(run, points[run.id], totals.get(run.id), best.get(run.id, {}), {})
+        # These come without a sign of the run's, after it has ended too.
+        scores = _scores(database, str(database), [(run.id, run.uid) for run in runs])
+        self._known = {run.id: self._with(run, scores.get(run.id, {})) for run in runs}
         return list(self._known.values())
 
-    def _with(self, run: RunRow) -> Overview:
-        """What is known of a run, with its present status, tags and signs of life."""
-        known = self._known[run.id]
-        return Overview(run, known.points, known.total, known.best)
+    def _with(self, run: RunRow, scores: Mapping[str, float]) -> Overview:
+        """What is known of a run, with its present status, tags and signs of life, and its scores."""
+        return replace(self._known[run.id], run=run, scores=scores)
+
+
+@st.cache_data(ttl=_SCORES_S, max_entries=16, show_spinner=False)
+def _scores(_database: Reader, name: str, runs: Sequence[tuple[int, str]]) -> dict[int, dict[str, float]]:
+    """Scores of runs by their ids, for all who look at the list of a database: every verdict is read for them."""
+    return queries.best_scores(_database, [number for number, _ in runs], judges.BY_DEFAULT)
 
 
 def _key(run: RunRow | None) -> tuple[object, ...] | None:

@@ -51,9 +51,9 @@ def report(
 ) -> None:
     """Write avg@k, maj@k and pass@k of a policy with their intervals, from its stored samples."""
     require("report")
+    from verl_spo.evaluation.judges import default_scorer
     from verl_spo.evaluation.rendering import render
     from verl_spo.evaluation.report import build
-    from verl_spo.evaluation.stored import default_scorer
 
     origin, ks = Origin.VALIDATION if validation else Origin.EVALUATION, _numbers(k)
     with open_reader(db) as reader:
@@ -159,7 +159,7 @@ def _said(value: object) -> str:
 
 def _judges(reader: Reader, row: EvaluationRow) -> list[str]:
     """Who has judged all answers of an evaluation."""
-    from verl_spo.evaluation.stored import judges
+    from verl_spo.evaluation.judges import judges
 
     return judges(row, queries.evaluation_scorers(reader, row.id))
 

@@ -212,7 +212,11 @@ def _layout() -> dict[str, Any]:
             "Reward", y_min=0, y_max=1, width=110, help="Mean reward of a step, in [0, 1], over the whole run."
         ),
         "reward": config.NumberColumn("Last", format="%.3f", width=55, help="Mean reward of the last step, in [0, 1]."),
-        "best": config.TextColumn("Best validation", width=175, help="The largest value of verl's val-core metrics."),
+        "best": config.TextColumn(
+            "Best benchmark",
+            width=175,
+            help="The best avg@k that verl-spo evaluate has found; then the largest values of verl's val-core metrics.",
+        ),
         "duration": config.TextColumn("Duration", width=90, help="From the start to the end, or until now."),
         "tags": config.TextColumn("Tags", width=90),
         "parent": config.TextColumn(

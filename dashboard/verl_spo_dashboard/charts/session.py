@@ -10,13 +10,14 @@ from verl_spo_dashboard.charts.spec import GRAY, LEGEND, Spec, tip
 _AUTHORS = {"model": "model", "environment": "tools and users"}
 
 
-def session(parts: Sequence[Part]) -> Spec:
-    """Who wrote which tokens of a session, from its first to its last."""
+def session(parts: Sequence[Part], tools: Sequence[str] = ()) -> Spec:
+    """Who wrote which tokens of a session, from its first to its last; `tools` are those that each part is about."""
     ends = [sum(part.tokens for part in parts[: number + 1]) for number in range(len(parts))]
     table = pa.table(
         {
             "author": [_AUTHORS[part.author] for part in parts],
             "tokens": [part.tokens for part in parts],
+            "tools": list(tools) or [""] * len(parts),
             "start": [end - part.tokens for end, part in zip(ends, parts, strict=True)],
             "end": ends,
         }
@@ -41,6 +42,10 @@ def session(parts: Sequence[Part]) -> Spec:
                 "scale": {"domain": list(_AUTHORS.values())},
                 "legend": legend,
             },
-            "tooltip": [{"field": "author", "type": "nominal", "title": "written by"}, tip("tokens", "tokens", ",d")],
+            "tooltip": [
+                {"field": "author", "type": "nominal", "title": "written by"},
+                {"field": "tools", "type": "nominal"},
+                tip("tokens", "tokens", ",d"),
+            ],
         },
     }

@@ -1,12 +1,17 @@
 """What the list of runs and the page of the system ask, on both databases."""
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
+from tests.support.benchmarked import SETTINGS, benchmark_prompts, benchmarked
 from tests.support.stores import BATCH, POOL, Training, evaluated, info, start, trained
+from verl_spo.config import StoreConfig
 from verl_spo.store import open_reader, queries
 from verl_spo.store.database.connections import open_engine
+from verl_spo.store.evaluating import Evaluating
+from verl_spo.store.records import EvaluationInfo, Origin
 from verl_spo.store.runs.status import Status
+from verl_spo.store.schema import Verdict
 
 
 def write(url: str, name: str, steps: int, total: object, metric: float, resume_step: int | None = None) -> Training:
@@ -93,3 +98,28 @@ def test_an_empty_database_has_a_size(database_url: str) -> None:
         connection.execute(text("DELETE FROM runs"))
     with open_reader(database_url) as reader:
         assert queries.database_size(reader).text_bytes == 0
+
+
+def test_best_scores_are_of_whole_evaluations_by_a_scorer_that_judged_them_all(database_url: str) -> None:
+    write(database_url, "a", 3, 100, 0.5)
+    write(database_url, "b", 3, 100, 0.5)
+    early, late = benchmarked(database_url, "a", (0, 20))
+    benchmarked(database_url, "b", (0,), benchmark="aime_2025", samples=4)
+    unfinished = EvaluationInfo("brumo", benchmark_prompts(2, "brumo"), 4, 1, "a/model", Origin.EVALUATION, SETTINGS)
+    with Evaluating(StoreConfig(url=database_url), "a", 1) as store:
+        store.begin(unfinished)
+    with open_reader(database_url) as reader:
+        means = {
+            (number, scorer): queries.evaluation_scores(reader, number, scorer).score.mean()
+            for number in (early, late)
+            for scorer in ("math_verify", "reward")
+        }
+        found = queries.best_scores(reader, [1, 2, 3], ("math_verify", "reward"))
+        assert means[late, "math_verify"] > means[early, "math_verify"]
+        assert found[1] == {"aime_2024 avg@8": pytest.approx(means[late, "math_verify"])}
+        assert list(found[2]) == ["aime_2025 avg@4"]
+        with open_engine(database_url).begin() as connection:
+            wanted = (Verdict.evaluation_id == early, Verdict.scorer == "math_verify", Verdict.place == 3)
+            connection.execute(delete(Verdict).where(*wanted))
+        found = queries.best_scores(reader, [1], ("math_verify", "reward"))
+        assert found == {1: {"aime_2024 avg@8": pytest.approx(means[late, "reward"])}}

@@ -53,6 +53,7 @@ QUERIES = {
     "progress": lambda reader: queries.progress(reader, 1, after_step=1),
     "rewards_at": lambda reader: queries.rewards_at(reader, 1, [1, 3]),
     "sketches": lambda reader: queries.sketches(reader, {1: [1, 3], 2: [5]}),
+    "best_scores": lambda reader: queries.best_scores(reader, [1, 2], ["math_verify", "reward"]),
     "options": lambda reader: queries.options(reader, [1, 2], "trainer.v1.trainer_mode"),
     "total_steps": lambda reader: queries.total_steps(reader, [1, 2]),
     "best_values": lambda reader: queries.best_values(reader, [1, 2], "spo/"),

@@ -19,7 +19,7 @@ from verl_spo.store.queries.history import ObservationRow, prompt_history
 from verl_spo.store.queries.metrics import Cursor, MetricPage, MetricSeries, metric_names, metric_series
 from verl_spo.store.queries.one_prompt import PromptInRun, prompt_in_runs, prompt_neighbours
 from verl_spo.store.queries.outcomes import Calibration, Draws, Outcomes, calibration, draws, outcomes
-from verl_spo.store.queries.overview import SketchPoint, best_values, options, sketches, total_steps
+from verl_spo.store.queries.overview import SketchPoint, best_scores, best_values, options, sketches, total_steps
 from verl_spo.store.queries.pool import SORTS
 from verl_spo.store.queries.pool_histogram import PoolColumn, pool_histogram
 from verl_spo.store.queries.prompt_filters import PromptFilter
@@ -79,6 +79,7 @@ __all__ = [
     "SummaryRow",
     "TableEstimate",
     "VerdictRow",
+    "best_scores",
     "best_values",
     "calibration",
     "count_prompts",

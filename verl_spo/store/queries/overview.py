@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select, union_all
+from sqlalchemy import Connection, Select, and_, func, or_, select, union_all
 
 from verl_spo.store.database.reader import Reader
 from verl_spo.store.queries.attempts import counts, of_attempt
-from verl_spo.store.schema import Attempt, Metric, Run, Series, StepSummary
+from verl_spo.store.records import Origin
+from verl_spo.store.schema import Attempt, Evaluation, Metric, Run, Series, StepSummary, Verdict
 
 _RUNS_A_QUERY = 100
+_EVALUATIONS_A_QUERY = 10_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,51 @@ def best_values(reader: Reader, run_ids: Sequence[int], prefix: str) -> dict[int
             if value is not None:
                 best.setdefault(run_id, {})[name] = value
     return best
+
+
+def best_scores(reader: Reader, run_ids: Sequence[int], scorers: Sequence[str]) -> dict[int, dict[str, float]]:
+    """The best avg@k of each run's policies on each benchmark that it was evaluated on, by `benchmark avg@k`.
+
+    Args:
+        reader: The store.
+        run_ids: Of the runs; those without an evaluation that is judged to its end are left out.
+        scorers: Whose verdicts count: those of the first one that has judged all of a benchmark's evaluations.
+    """
+    still_counts = or_(Attempt.kept_through.is_(None), Evaluation.step <= Attempt.kept_through)
+    asked = (
+        select(Evaluation.id, Evaluation.run_id, Evaluation.benchmark, Evaluation.wanted, Evaluation.problems)
+        .join(Attempt, and_(Attempt.run_id == Evaluation.run_id, Attempt.attempt == Evaluation.attempt))
+        .where(Evaluation.run_id.in_(run_ids), Evaluation.origin == Origin.EVALUATION, still_counts)
+        .order_by(Evaluation.run_id, Evaluation.benchmark, Evaluation.wanted.desc())
+    )
+    with reader.connect() as connection:
+        rows = connection.execute(asked).all()
+        means = _means(connection, {row.id: row.wanted * row.problems for row in rows}, scorers)
+    alike: dict[tuple[int, str], list[dict[str, float]]] = {}
+    for row in rows:
+        if row.id in means:
+            alike.setdefault((row.run_id, f"{row.benchmark} avg@{row.wanted}"), []).append(means[row.id])
+    best: dict[int, dict[str, float]] = {}
+    for (run_id, name), found in alike.items():
+        if judges := [scorer for scorer in scorers if all(scorer in each for each in found)]:
+            best.setdefault(run_id, {})[name] = max(each[judges[0]] for each in found)
+    return best
+
+
+def _means(connection: Connection, samples: Mapping[int, int], scorers: Sequence[str]) -> dict[int, dict[str, float]]:
+    """Mean scores of evaluations by each scorer that has judged so many samples of them."""
+    ids, found = list(samples), dict[int, dict[str, float]]()
+    for start in range(0, len(ids), _EVALUATIONS_A_QUERY):
+        some = Verdict.evaluation_id.in_(ids[start : start + _EVALUATIONS_A_QUERY])
+        query = (
+            select(Verdict.evaluation_id, Verdict.scorer, func.count(), func.avg(Verdict.score))
+            .where(some, Verdict.scorer.in_(scorers))
+            .group_by(Verdict.evaluation_id, Verdict.scorer)
+        )
+        for number, scorer, count, mean in connection.execute(query):
+            if count >= samples[number]:
+                found.setdefault(number, {})[scorer] = mean
+    return found
 
 
 def _sketch(run_id: int, steps: Sequence[int]) -> Select[*tuple[Any, ...]]:

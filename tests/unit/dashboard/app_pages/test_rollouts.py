@@ -88,6 +88,7 @@ def test_a_session_is_told_message_by_message(run: PlausibleRun, url: str, open_
     assert [code.value.strip() for code in app.code] == [chosen.prompt, *(part.text.strip() for part in chosen.parts)]
     captions = [caption.value for caption in app.caption]
     assert f"{chosen.parts[0].tokens} tokens · trained on" in captions
+    assert [text.value for text in app.text if "calculator" in text.value] == ["calls calculator", "from calculator"]
     assert "7 tokens · not trained on: a tool's or a user's words" in captions
     assert any("2 turns" in caption for caption in captions)
 

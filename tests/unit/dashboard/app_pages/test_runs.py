@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
+import streamlit as st
 from sqlalchemy import event
 from streamlit.testing.v1 import AppTest
 
+from tests.support.benchmarked import benchmarked
 from tests.support.plausible import PlausibleRun
 from tests.support.watched import COLLAPSED
 from verl_spo.store import open_reader, queries
@@ -110,6 +112,16 @@ def test_a_run_that_branched_names_its_parent(url: str, open_page: Open) -> None
     assert [len(sketch) for sketch in table["sketch"]] == [4, 3]
 
 
+def test_the_best_score_on_a_benchmark_comes_before_validation(url: str, open_page: Open) -> None:
+    PlausibleRun(url, name="a").train(3).close()
+    assert not open_page("runs").dataframe[0].value["best"][0].startswith("1.000")
+    benchmarked(url, "a", (0, 100))
+    st.cache_data.clear()
+    first, second = open_page("runs").dataframe[0].value["best"][0].split(" · ")
+    assert first == "1.000 aime_2024 avg@8"
+    assert second.endswith("arithmetic mean@1")
+
+
 def test_ticked_runs_can_be_compared_and_one_browsed(url: str, open_page: Open) -> None:
     for name in ("a", "b"):
         PlausibleRun(url, name=name).train(1).close()
@@ -193,7 +205,7 @@ def test_two_hundred_runs_take_a_few_queries(url: str, open_page: Open) -> None:
         overviews = Overviews()
         assert len(overviews.of(reader, rows[:200])) == 200
         selects = [statement for statement in statements if statement.startswith("SELECT")]
-        assert len(selects) == 4
+        assert len(selects) == 5
         overviews.of(reader, rows[:200])
         assert [statement for statement in statements if statement.startswith("SELECT")] == selects
     app = open_page("runs")

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.evaluations import evaluated
-from verl_spo.evaluation.stored import default_scorer, judges
+from verl_spo.evaluation.judges import default_scorer, judges
 from verl_spo.store.evaluations import REWARD
 
 ROW = evaluated([[1, 0], [1, 1]]).row
