@@ -8,7 +8,7 @@ Streamlit's labels, captions and alerts read Markdown.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -17,6 +17,7 @@ from verl_spo.store.queries import RunRow
 from verl_spo.store.runs.status import Status
 from verl_spo_dashboard import exports
 from verl_spo_dashboard.chart import Chart
+from verl_spo_dashboard.charts import PICKED
 from verl_spo_dashboard.wording import duration
 
 LIVE_S = 2.0
@@ -50,6 +51,15 @@ def errors_shown() -> Iterator[list[SPOError]]:
         errors.append(error)
         st.error("This cannot be shown.", icon=":material/database_off:")
         st.code(str(error), language=None, wrap_lines=True)
+
+
+def chart(drawn: Chart) -> list[dict[str, Any]]:
+    """Show a chart; returns what a click has picked in it."""
+    if not drawn.clicks:
+        st.vega_lite_chart(drawn.spec, key=drawn.key)
+        return []
+    state: Any = st.vega_lite_chart(drawn.spec, key=drawn.key, on_select="rerun", selection_mode=PICKED)
+    return list(state.selection[PICKED])
 
 
 def downloads(drawn: Sequence[Chart]) -> None:

@@ -1,7 +1,6 @@
 """What a run's model finds hard: the pool by value now and over time, and where the draws go."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -10,10 +9,9 @@ from verl_spo.store import Reader
 from verl_spo.store.queries import RunRow
 from verl_spo_dashboard import address, data, difficulty_panels, frame, pages, panels, parts
 from verl_spo_dashboard.chart import Chart
-from verl_spo_dashboard.charts import PICKED
 from verl_spo_dashboard.difficulty_panels import HISTOGRAM, TROUBLES
 
-MOST_RUNS = 2
+SIDE_BY_SIDE = 2
 """Side by side."""
 
 
@@ -24,9 +22,9 @@ def _page() -> None:
 
 
 def _show(database: Reader, runs: Sequence[RunRow]) -> None:
-    if len(runs) > MOST_RUNS:
+    if len(runs) > SIDE_BY_SIDE:
         st.caption("Two runs fit side by side: these are the first two.")
-        runs = runs[:MOST_RUNS]
+        runs = runs[:SIDE_BY_SIDE]
     held = data.held(database)
     held.curves.update(database, [run.id for run in runs], list(TROUBLES))
     for run in runs:
@@ -65,11 +63,7 @@ def _row(charts: Sequence[Chart]) -> None:
 
 def _one(chart: Chart) -> None:
     """A chart; a click on a bar of prompts leads to these prompts."""
-    if not chart.clicks:
-        st.vega_lite_chart(chart.spec, key=chart.key)
-        return
-    state: Any = st.vega_lite_chart(chart.spec, key=chart.key, on_select="rerun", selection_mode=PICKED)
-    for picked in state.selection[PICKED]:
+    for picked in parts.chart(chart):
         if chart.key.startswith(HISTOGRAM):
             query = {"value_from": f"{picked['low']:.2f}", "value_to": f"{picked['high']:.2f}"}
         else:

@@ -16,7 +16,7 @@ from verl_spo_dashboard.series import last_number
 from verl_spo_dashboard.wording import NOTHING, branched_from, clock_time, counted, local_time, running_time
 
 EVERY_S = 5.0
-MOST_RUNS = 200
+MOST_LISTED = 200
 """In the table, the newest ones."""
 
 MOST_SEARCHED = 10_000
@@ -81,14 +81,14 @@ def _live(wanted: Filter | None) -> None:
     with parts.errors_shown():
         database = data.reader()
         # A search is of all runs.
-        runs = queries.runs(database, limit=MOST_RUNS if wanted in (None, Filter()) else MOST_SEARCHED)
+        runs = queries.runs(database, limit=MOST_LISTED if wanted in (None, Filter()) else MOST_SEARCHED)
         if not runs:
             parts.no_runs()
             return
         if wanted is None:
             st.rerun()
         kept = [run for run in runs if wanted.keeps(run)]
-        shown = kept[:MOST_RUNS]
+        shown = kept[:MOST_LISTED]
         if not shown:
             st.info("No run is like that.", icon=":material/search_off:")
             return
@@ -98,7 +98,7 @@ def _live(wanted: Filter | None) -> None:
         ticked = _choose(database, shown)
         with actions:
             _actions(ticked)
-        newest = "the newest " if len(shown) == MOST_RUNS else ""
+        newest = "the newest " if len(shown) == MOST_LISTED else ""
         like = "" if wanted == Filter() else f" of {len(kept):,} like that"
         st.text(f"{database} · {newest}{counted(len(shown), 'run')}{like} · updated {clock_time()}")
 
@@ -214,7 +214,7 @@ def _layout() -> dict[str, Any]:
         "reward": config.NumberColumn("Last", format="%.3f", width=55, help="Mean reward of the last step, in [0, 1]."),
         "best": config.TextColumn(
             "Best benchmark",
-            width=175,
+            width=250,
             help="The best avg@k that verl-spo evaluate has found; then the largest values of verl's val-core metrics.",
         ),
         "duration": config.TextColumn("Duration", width=90, help="From the start to the end, or until now."),

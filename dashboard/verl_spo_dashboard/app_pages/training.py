@@ -10,7 +10,7 @@ from verl_spo.store import Reader, queries
 from verl_spo.store.queries import RunRow
 from verl_spo_dashboard import address, charts, data, frame, pages, panels, parts, phases
 from verl_spo_dashboard.chart import Chart
-from verl_spo_dashboard.charts import PICKED, STEP, UNTIL, Look
+from verl_spo_dashboard.charts import STEP, UNTIL, Look
 from verl_spo_dashboard.overview import VALIDATION
 from verl_spo_dashboard.panels import AXES, Drawing
 from verl_spo_dashboard.series import last_number, smooth
@@ -114,11 +114,7 @@ def _draw(drawn: Sequence[Chart], run: RunRow) -> None:
 
 def _one(chart: Chart, run: RunRow) -> None:
     """A chart; a click on one of its steps leads to what the model answered then."""
-    if not chart.clicks:
-        st.vega_lite_chart(chart.spec, key=chart.key)
-        return
-    state: Any = st.vega_lite_chart(chart.spec, key=chart.key, on_select="rerun", selection_mode=PICKED)
-    for picked in state.selection[PICKED]:
+    for picked in parts.chart(chart):
         first = int(picked[STEP.field])
         # Where points are left out, one stands for several steps.
         last = int(picked.get(UNTIL) or first)
