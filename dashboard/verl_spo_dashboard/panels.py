@@ -177,7 +177,7 @@ def of_time(drawing: Drawing) -> list[Chart]:
         None if x is None else x[kept],
         until=steps[np.append(kept[1:], steps.size) - 1].astype(np.float64),
     )
-    return [Chart("chart-time", spec, width=2, numbers=lambda: {"step": steps, **parts})]
+    return [Chart("chart-time", spec, width=2, numbers=lambda: {"step": steps, **parts}, run=run.name)]
 
 
 def of_distributions(runs: Sequence[RunRow], distributions: Distributions) -> list[Chart]:

@@ -5,7 +5,6 @@ Whatever comes from a run, a prompt or a model (names, texts, and messages of er
 Streamlit's labels, captions and alerts read Markdown.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -62,10 +61,9 @@ def chart(drawn: Chart) -> list[dict[str, Any]]:
     return list(state.selection[PICKED])
 
 
-def downloads(drawn: Sequence[Chart]) -> None:
-    """The numbers of any chart of a page, as CSV."""
-    of_title = Counter(chart.title for chart in drawn)
-    named = {chart.title if of_title[chart.title] == 1 else f"{chart.title} · {chart.run}": chart for chart in drawn}
+def downloads(drawn: Sequence[Chart], several: bool) -> None:
+    """The numbers of any chart of a page, as CSV; of a page of `several` runs, those of one run with its name."""
+    named = {f"{chart.title} · {chart.run}" if several and chart.run else chart.title: chart for chart in drawn}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Numbers of", list(named), key="csv", width=320)
         st.download_button(

@@ -49,7 +49,7 @@ def _show(database: Reader, runs: Sequence[RunRow]) -> None:
             drawn += charts
     troubles = difficulty_panels.troubles(runs, held.curves)
     _row(troubles)
-    parts.downloads([*drawn, *troubles])
+    parts.downloads([*drawn, *troubles], len(runs) > 1)
 
 
 def _row(charts: Sequence[Chart]) -> None:

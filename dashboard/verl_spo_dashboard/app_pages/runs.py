@@ -215,7 +215,7 @@ def _layout() -> dict[str, Any]:
         "best": config.TextColumn(
             "Best benchmark",
             width=250,
-            help="The best avg@k that verl-spo evaluate has found; then the largest values of verl's val-core metrics.",
+            help="Two scores at most: the best avg@k of verl-spo evaluate, then the best of verl's val-core.",
         ),
         "duration": config.TextColumn("Duration", width=90, help="From the start to the end, or until now."),
         "tags": config.TextColumn("Tags", width=90),

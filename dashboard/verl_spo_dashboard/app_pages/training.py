@@ -79,13 +79,13 @@ def _show(database: Reader, runs: Sequence[RunRow], offered: Sequence[str], want
     _summary(drawing)
     drawn = panels.of_group(drawing, held.distributions, wanted.group, wanted.more)
     if not drawn:
-        missing = "This kind of metric was not logged." if held.curves.names else NO_STEP
+        missing = "This kind of metric was not logged." if names else NO_STEP
         st.info(missing, icon=":material/hourglass_top:")
         return
     whose = "" if len(runs) == 1 else " of the first run"
     st.caption(f"Click a step in a chart to read what the model{whose} answered in it.")
     _draw(drawn, runs[0])
-    parts.downloads(drawn)
+    parts.downloads(drawn, len(runs) > 1)
 
 
 def _read(database: Reader, runs: Sequence[RunRow], more: Sequence[str]) -> data.Held:

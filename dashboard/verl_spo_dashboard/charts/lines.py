@@ -97,7 +97,8 @@ def lines(curves: Sequence[Line], titles: Titles, look: Look = Look(), runs: Seq
         runs: All runs on the page: each has its colour in every chart (`legend` names them).
     """
     union = np.unique(np.concatenate([curve.places for curve in curves]))
-    places = union[thin(union.size)]
+    kept = thin(union.size)
+    places, ends = union[kept], union[np.append(kept[1:], union.size) - 1]
     drawn = [_drawn(curve, places, look.weight) for curve in curves]
     back = _back(places.size < union.size, look.weight)
     parts = list(dict.fromkeys(curve.part for curve in curves))
@@ -121,7 +122,7 @@ def lines(curves: Sequence[Line], titles: Titles, look: Look = Look(), runs: Seq
     if len(parts) > 1:
         body["resolve"] = {"legend": {"color": "independent", "strokeDash": "independent"}}
         body["layer"].append(_parts_legend(runs, parts))
-    return chart(titles, {"points": _points(drawn, places, back, look)}, body)
+    return chart(titles, {"points": _points(drawn, places, ends, back, look)}, body)
 
 
 def legend(runs: Sequence[str]) -> Spec:
@@ -185,21 +186,30 @@ def _scale(drawn: Sequence[_Drawn], look: Look) -> Spec:
     return {"type": "log", "nice": False} if look.logarithmic and above_0 else {"zero": False}
 
 
-def _points(drawn: Sequence[_Drawn], places: FloatArray, back: Sequence[str], look: Look) -> pa.Table:
+def _points(drawn: Sequence[_Drawn], places: FloatArray, ends: FloatArray, back: Sequence[str], look: Look) -> pa.Table:
     """What the marks and the pointer need: each byte travels again at every step of a run that trains."""
-    first = drawn[0].line
-    # Before the first curve begins, a place belongs to its first step: a click leads somewhere.
-    begins = np.maximum(np.searchsorted(first.places, places, side="right") - 1, 0)
-    ends = np.maximum(np.searchsorted(first.places, np.append(places[1:], np.inf)) - 1, begins)
-    steps, until = (first.steps[which].astype(np.float64) for which in (begins, ends))
-    if look.axis == STEP:
-        # Where only other curves have points, that is their step.
-        steps, until = places, np.maximum(places, until)
-    data = columns(look.axis, steps, until, places)
+    data = columns(look.axis, *_steps(drawn[0].line, places, ends, look.axis), places)
     for number, each in enumerate(drawn):
         needed = ("smoothed", *back, *([] if each.whole else ["latest"]))
         data |= {f"{name}{number}": single(getattr(each, name)) for name in needed}
     return pa.table(data)
+
+
+def _steps(first: Line, places: FloatArray, ends: FloatArray, axis: Axis) -> tuple[FloatArray, FloatArray]:
+    """The first and the last step of each place, (places,) each; those of the first curve, where places are no steps.
+
+    Args:
+        first: The first curve of the chart.
+        places: Where the chart has points.
+        ends: The last place that any curve has before the next of these.
+        axis: What places count.
+    """
+    if axis == STEP:
+        return places, ends
+    # Before the curve begins, a place belongs to its first step: a click leads somewhere.
+    begins = np.maximum(np.searchsorted(first.places, places, side="right") - 1, 0)
+    until = np.maximum(np.searchsorted(first.places, ends, side="right") - 1, begins)
+    return first.steps[begins].astype(np.float64), first.steps[until].astype(np.float64)
 
 
 def _pointer(drawn: Sequence[_Drawn], back: Sequence[str], names: Sequence[str], look: Look) -> list[Spec]:

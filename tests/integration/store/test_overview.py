@@ -1,7 +1,8 @@
 """What the list of runs and the page of the system ask, on both databases."""
 
+import numpy as np
 import pytest
-from sqlalchemy import delete, text
+from sqlalchemy import delete, text, update
 
 from tests.support.benchmarked import SETTINGS, benchmark_prompts, benchmarked
 from tests.support.stores import BATCH, POOL, Training, evaluated, info, start, trained
@@ -9,9 +10,9 @@ from verl_spo.config import StoreConfig
 from verl_spo.store import open_reader, queries
 from verl_spo.store.database.connections import open_engine
 from verl_spo.store.evaluating import Evaluating
-from verl_spo.store.records import EvaluationInfo, Origin
+from verl_spo.store.records import EvaluationInfo, Finish, Origin
 from verl_spo.store.runs.status import Status
-from verl_spo.store.schema import Verdict
+from verl_spo.store.schema import Sample, Verdict
 
 
 def write(url: str, name: str, steps: int, total: object, metric: float, resume_step: int | None = None) -> Training:
@@ -123,3 +124,28 @@ def test_best_scores_are_of_whole_evaluations_by_a_scorer_that_judged_them_all(d
             connection.execute(delete(Verdict).where(*wanted))
         found = queries.best_scores(reader, [1], ("math_verify", "reward"))
         assert found == {1: {"aime_2024 avg@8": pytest.approx(means[late, "reward"])}}
+
+
+def test_a_failed_session_scores_nothing_and_hides_no_evaluation(database_url: str) -> None:
+    write(database_url, "a", 3, 100, 0.5)
+    (number,) = benchmarked(database_url, "a", (20,))
+    with open_reader(database_url) as reader, open_engine(database_url).begin() as connection:
+        scores = queries.evaluation_scores(reader, number, "math_verify").score
+        right = int(np.flatnonzero(scores == 1)[0])
+        failed = {"evaluation_id": number, "place": right // 8, "sample": right % 8}
+        connection.execute(update(Sample).filter_by(**failed).values(finish=Finish.FAILED))
+        connection.execute(delete(Verdict).filter_by(**failed))
+    with open_reader(database_url) as reader:
+        found = queries.best_scores(reader, [1], ("math_verify", "reward"))
+    assert found == {1: {"aime_2024 avg@8": pytest.approx((scores.sum() - 1) / scores.size)}}
+
+
+def test_a_policy_of_a_step_that_was_superseded_has_no_best_score(database_url: str) -> None:
+    write(database_url, "a", 4, 100, 0.5)
+    early, late = benchmarked(database_url, "a", (2, 40))
+    write(database_url, "a", 1, 100, 0.5, resume_step=2)
+    with open_reader(database_url) as reader:
+        means = [queries.evaluation_scores(reader, number, "math_verify").score.mean() for number in (early, late)]
+        assert means[0] != means[1]
+        found = queries.best_scores(reader, [1], ("math_verify", "reward"))
+    assert found == {1: {"aime_2024 avg@8": pytest.approx(means[0])}}

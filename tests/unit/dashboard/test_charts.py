@@ -122,6 +122,26 @@ def test_where_points_are_left_out_one_stands_for_the_steps_up_to_the_next() -> 
     assert table["until"] == [*(step - 1 for step in table["step"][1:]), 5000]
 
 
+@pytest.mark.parametrize("first", [(41, 51), (1, 20), (10, 11)])
+def test_a_point_of_one_step_stands_for_no_other_wherever_the_first_curve_is(first: tuple[int, int]) -> None:
+    short = Line("a", "", np.arange(*first), np.ones(first[1] - first[0]))
+    table = drawn(short, Line("b", "", np.arange(1, 60), np.ones(59)))
+    assert table["step"] == list(range(1, 60))
+    assert "until" not in table
+
+
+def test_a_point_of_several_steps_tells_them_where_the_first_curve_has_ended() -> None:
+    table = drawn(Line("a", "", np.arange(1, 20), np.ones(19)), Line("b", "", np.arange(1, 1001), np.ones(1000)))
+    assert table["until"] == [*(step - 1 for step in table["step"][1:]), 1000]
+
+
+def test_a_place_off_the_steps_tells_those_of_the_first_curve_up_to_the_next() -> None:
+    steps = np.arange(1, 1001)
+    table = drawn(Line("a", "", steps, np.ones(1000), steps * 32.0), look=Look(axis=TRAJECTORIES))
+    assert table["until"] == [*(step - 1 for step in table["step"][1:]), 1000]
+    assert table["trajectories"] == [step * 32 for step in table["step"]]
+
+
 def test_what_thinning_leaves_out_is_within_the_band() -> None:
     values = np.zeros(5000)
     values[1234], values[4321] = 7.0, -3.0

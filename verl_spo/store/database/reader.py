@@ -21,6 +21,7 @@ class Reader:
     Attributes:
         pools: Pools that were asked for last; one of a million prompts has 50 MB.
         masks: Which prompts of a pool some filters leave, a byte a prompt.
+        sources: Data sources of pools.
     """
 
     def __init__(self, url: str) -> None:
@@ -32,6 +33,7 @@ class Reader:
         self._engine = open_reading_engine(url)
         self.pools = Kept(_POOLS)
         self.masks = Kept(_MASKS)
+        self.sources = Kept(_MASKS)
 
     def __str__(self) -> str:
         """The database's URL without its password."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
-from verl_spo.store.schema import Attempt, Observation, StepSummary
+from verl_spo.store.schema import Attempt, Evaluation, Observation, StepSummary
 
 _ALL = 2**62
 
@@ -15,11 +15,11 @@ def kept_through(connection: Connection, run_id: int) -> Mapping[int, int]:
     return {row.attempt: _ALL if row.kept_through is None else row.kept_through for row in rows}
 
 
-def of_attempt(table: type[Observation | StepSummary]) -> ColumnElement[bool]:
+def of_attempt(table: type[Observation | StepSummary | Evaluation]) -> ColumnElement[bool]:
     """The join of a row with its attempt."""
     return and_(Attempt.run_id == table.run_id, Attempt.attempt == table.attempt)
 
 
-def counts(table: type[Observation | StepSummary]) -> ColumnElement[bool]:
+def counts(table: type[Observation | StepSummary | Evaluation]) -> ColumnElement[bool]:
     """Whether a row, joined with its attempt, is not superseded."""
     return or_(Attempt.kept_through.is_(None), table.step <= Attempt.kept_through)

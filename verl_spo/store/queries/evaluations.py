@@ -142,7 +142,7 @@ def evaluations(
         kept = {} if run_id is None else kept_through(connection, run_id)
         rows = connection.execute(select(*_columns(Evaluation, names)).where(*which).order_by(*order)).all()
         there = [row for row in rows if row.attempt is None or row.step <= kept[row.attempt]]
-        counts = _counts(connection, [row.id for row in there if (row.id, row.wanted) not in counted])
+        counts = samples_of(connection, [row.id for row in there if (row.id, row.wanted) not in counted])
     made = []
     for row in there:
         samples, answered = counted.get((row.id, row.wanted)) or counts.get(row.id, (0, 0))
@@ -150,8 +150,8 @@ def evaluations(
     return made
 
 
-def _counts(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Samples of some evaluations, and those of them whose session has not failed; none of which there are none."""
+def samples_of(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """How many samples evaluations have, and of how many of them the session has not failed; those of none left out."""
     answered = func.sum(case((Sample.finish != Finish.FAILED, 1), else_=0))
     found: dict[int, tuple[int, int]] = {}
     for first in range(0, len(ids), _IDS_A_QUERY):

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Select, and_, func, or_, select, union_all
 
 from verl_spo.store.database.reader import Reader
 from verl_spo.store.queries.attempts import counts, of_attempt
+from verl_spo.store.queries.evaluations import samples_of
 from verl_spo.store.records import Origin
 from verl_spo.store.schema import Attempt, Evaluation, Metric, Run, Series, StepSummary, Verdict
 
@@ -83,16 +84,17 @@ def best_scores(reader: Reader, run_ids: Sequence[int], scorers: Sequence[str]) 
         run_ids: Of the runs; those without an evaluation that is judged to its end are left out.
         scorers: Whose verdicts count: those of the first one that has judged all of a benchmark's evaluations.
     """
-    still_counts = or_(Attempt.kept_through.is_(None), Evaluation.step <= Attempt.kept_through)
     asked = (
         select(Evaluation.id, Evaluation.run_id, Evaluation.benchmark, Evaluation.wanted, Evaluation.problems)
-        .join(Attempt, and_(Attempt.run_id == Evaluation.run_id, Attempt.attempt == Evaluation.attempt))
-        .where(Evaluation.run_id.in_(run_ids), Evaluation.origin == Origin.EVALUATION, still_counts)
+        .join(Attempt, of_attempt(Evaluation))
+        .where(Evaluation.run_id.in_(run_ids), Evaluation.origin == Origin.EVALUATION, counts(Evaluation))
         .order_by(Evaluation.run_id, Evaluation.benchmark, Evaluation.wanted.desc())
     )
     with reader.connect() as connection:
         rows = connection.execute(asked).all()
-        means = _means(connection, {row.id: row.wanted * row.problems for row in rows}, scorers)
+        samples = samples_of(connection, [row.id for row in rows])
+        whole = [row.id for row in rows if samples.get(row.id, (0, 0))[0] >= row.wanted * row.problems]
+        means = _means(connection, {number: samples[number] for number in whole}, scorers)
     alike: dict[tuple[int, str], list[dict[str, float]]] = {}
     for row in rows:
         if row.id in means:
@@ -104,19 +106,22 @@ def best_scores(reader: Reader, run_ids: Sequence[int], scorers: Sequence[str]) 
     return best
 
 
-def _means(connection: Connection, samples: Mapping[int, int], scorers: Sequence[str]) -> dict[int, dict[str, float]]:
-    """Mean scores of evaluations by each scorer that has judged so many samples of them."""
+def _means(
+    connection: Connection, samples: Mapping[int, tuple[int, int]], scorers: Sequence[str]
+) -> dict[int, dict[str, float]]:
+    """Mean scores of evaluations by each scorer that has judged all that was answered; a failed session scores 0."""
     ids, found = list(samples), dict[int, dict[str, float]]()
     for start in range(0, len(ids), _EVALUATIONS_A_QUERY):
         some = Verdict.evaluation_id.in_(ids[start : start + _EVALUATIONS_A_QUERY])
         query = (
-            select(Verdict.evaluation_id, Verdict.scorer, func.count(), func.avg(Verdict.score))
+            select(Verdict.evaluation_id, Verdict.scorer, func.count(), func.sum(Verdict.score))
             .where(some, Verdict.scorer.in_(scorers))
             .group_by(Verdict.evaluation_id, Verdict.scorer)
         )
-        for number, scorer, count, mean in connection.execute(query):
-            if count >= samples[number]:
-                found.setdefault(number, {})[scorer] = mean
+        for number, scorer, count, total in connection.execute(query):
+            drawn, answered = samples[number]
+            if count >= answered:
+                found.setdefault(number, {})[scorer] = total / drawn
     return found
 
 

@@ -67,8 +67,7 @@ def _asked(
 ) -> Iterator[tuple[Hashable, Callable[[], IntArray]]]:
     """Conditions that the pool does not tell, each with the query of the prompts that meet it."""
     if where.source is not None:
-        query = select(Prompt.id).where(Prompt.data_source == clean(where.source))
-        yield ("source", where.source), partial(_ids, connection, query)
+        yield ("source", where.source), partial(ids_of_source, connection, where.source)
     if words := search.parse(where.words):
         yield words, partial(_ids, connection, search.ids(connection.dialect.name, words))
     # These change with every step.
@@ -77,6 +76,11 @@ def _asked(
         yield (at, where.last_outcome), partial(_ended_within, connection, run_id, where.last_outcome)
     if where.moved is not None:
         yield (at, where.moved), partial(_moved, connection, run_id, where.moved)
+
+
+def ids_of_source(connection: Connection, source: str) -> IntArray:
+    """The prompts of a data source, whosever they are."""
+    return _ids(connection, select(Prompt.id).where(Prompt.data_source == clean(source)))
 
 
 def _ids(connection: Connection, query: Select[*tuple[Any, ...]]) -> IntArray:

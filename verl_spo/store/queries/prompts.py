@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from sqlalchemy import Connection, func, select
 from verl_spo.core.interval import wilson_interval
 from verl_spo.errors import StoreError
 from verl_spo.store.database.reader import Reader
-from verl_spo.store.queries.pool import SORTS, STATE_COLUMNS, Sort, pool_of
-from verl_spo.store.queries.prompt_filters import PromptFilter, passing
+from verl_spo.store.queries.pool import SORTS, STATE_COLUMNS, Pool, Sort, pool_of
+from verl_spo.store.queries.prompt_filters import PromptFilter, ids_of_source, passing
 from verl_spo.store.schema import Prompt, Run, TrackerState
 from verl_spo.store.text import question
 
@@ -100,10 +101,20 @@ def prompt(reader: Reader, run_id: int, prompt_id: int) -> PromptRow:
 
 def data_sources(reader: Reader, run_id: int) -> list[str]:
     """Data sources of a run's prompts, sorted."""
+    with reader.connect() as connection:
+        every = _all_sources(connection)
+    if len(every) <= 1:
+        return every
     with reader.connect(snapshot=True) as connection:
         pool = pool_of(reader, connection, run_id)
-        every = _all_sources(connection)
-        return [each for each in every if passing(reader, connection, run_id, pool, PromptFilter(source=each)).any()]
+        key = (run_id, pool.stand.holder, len(pool.prompt_id))
+        found: list[str] = reader.sources.renewed(key, partial(_sources, connection, every, pool))
+        return found
+
+
+def _sources(connection: Connection, every: Sequence[str], pool: Pool, known: list[str] | None) -> list[str]:
+    """Those of a pool's prompts, which never change."""
+    return known or [each for each in every if np.isin(pool.prompt_id, ids_of_source(connection, each)).any()]
 
 
 def _all_sources(connection: Connection) -> list[str]:

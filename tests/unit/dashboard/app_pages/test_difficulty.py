@@ -78,3 +78,12 @@ def test_what_is_new_is_added_to_what_was_read(url: str, open_page: Open) -> Non
     assert sum(map(sum, read.by_source.values())) == 96
     assert read.n_eff.sum() == read.visits.sum() == 96
     run.close()
+
+
+def test_numbers_of_several_runs_say_whose_they_are(url: str, open_page: Open) -> None:
+    for name in ("a", "b"):
+        PlausibleRun(url, name=name).train(3).close()
+    offered = open_page("difficulty", run="a", **{"with": ["b"]}).selectbox(key="csv").options
+    assert {f"Calibration · {name}" for name in ("a", "b")} <= set(offered)
+    assert len(set(offered)) == len(offered)
+    assert "Calibration" in open_page("difficulty", run="a").selectbox(key="csv").options

@@ -124,6 +124,15 @@ def test_a_run_without_steps_says_so(url: str, open_page: Open) -> None:
     assert titles(app) == []
 
 
+def test_a_run_without_steps_says_so_after_another_was_looked_at(run: PlausibleRun, url: str, open_page: Open) -> None:
+    run.close()
+    app = open_page("training", run="a")
+    with PlausibleRun(url, name="new"):
+        app.run()
+        app.selectbox(key="run").set_value("new").run()
+    assert "No step has ended yet" in app.info[0].value
+
+
 def test_several_runs_share_their_charts(run: PlausibleRun, url: str, open_page: Open) -> None:
     run.close()
     PlausibleRun(url, name="b", seed=1).train(8).close()
