@@ -146,7 +146,7 @@ def watch(
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     page.add_init_script(_FASTER % faster)
-    page.goto(f"{server.address}/training?run={RUN}")
+    page.goto(f"{server.address}/training?run={RUN}&charts=All")
     page.locator("svg.marks").first.wait_for()
     watched, seen = Watched(page, server), 0
     for _ in range(PARTS):
