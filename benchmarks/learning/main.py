@@ -139,7 +139,12 @@ def run_missing(
 
 def results(tier: str, setting: Setting) -> Path:
     """The file of a setting's rows."""
-    return rows.LEARNING / f"{tier} {setting.name}.json".replace(",", "").replace(" ", "-")
+    return rows.LEARNING / f"{stem(tier, setting.name)}.json"
+
+
+def stem(tier: str, setting: str) -> str:
+    """A setting in the names of files."""
+    return f"{tier}-{setting}".replace(",", "").replace(" ", "-")
 
 
 def missing(
@@ -203,7 +208,7 @@ def write_tables() -> None:
     everything = rows.load(sorted(rows.LEARNING.glob("*.json")))
     for tier, setting in dict.fromkeys((row.tier, row.setting) for row in everything):
         chosen = [row for row in everything if (row.tier, row.setting) == (tier, setting)]
-        plot = DOCUMENT.with_name(f"learning-{tier}-{setting.replace(',', '').replace(' ', '-')}.svg")
+        plot = DOCUMENT.with_name(f"learning-{stem(tier, setting)}.svg")
         curves(report.by_variant(chosen), report.SHOWN).save(plot)
         picture = f"![Expected reward over trajectories, {tier} tier, {setting}]({plot.name})"
         document = between_marks(document, f"{tier} {setting}", f"{report.table(chosen)}\n\n{picture}")

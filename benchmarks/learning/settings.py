@@ -60,7 +60,7 @@ _CHOICES = (
     Variant("spo, optimal baseline, even draws", "drift", "trajectory"),
 )
 
-# What is left of it where a prompt is seen once in a run, or not at all.
+# What is left of it where a prompt is seen three times in a run, or less than once.
 _LARGE = (
     *_BASELINES,
     Variant("spo", "kl", "trajectory"),

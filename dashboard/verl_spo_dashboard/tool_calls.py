@@ -5,19 +5,20 @@ from collections.abc import Sequence
 
 from verl_spo.store.text import Part
 
+_NAME = r"[\w.:-]{1,64}"
 # Of verl's parsers: hermes; qwen3_coder and seed; minimax and deepseek_v4. Others mark calls by special tokens, which
 # texts are kept without.
 _CALL = re.compile(
-    r'<tool_call>\s*\{[^{}]*?"name"\s*:\s*"([\w.:-]+)"|<function=([\w.:-]+)>|<[^<>\s]*invoke name="([\w.:-]+)"'
+    rf'<tool_call>\s*\{{[^{{}}]*?"name"\s*:\s*"({_NAME})"|<function=({_NAME})>|<[^<>\s]*invoke name="({_NAME})"'
 )
 
 
 def names(parts: Sequence[Part]) -> list[list[str]]:
-    """For each part of a session: the tools that the model calls in it, or those whose answers it has."""
+    """For each part of a session: the tools that the model calls in it, each once, or those whose answers it has."""
     found: list[list[str]] = []
     for part in parts:
         if part.author == "model":
-            found.append([next(filter(None, call.groups())) for call in _CALL.finditer(part.text)])
+            found.append(list(dict.fromkeys(next(filter(None, call.groups())) for call in _CALL.finditer(part.text))))
         else:
             found.append(found[-1] if found else [])
     return found

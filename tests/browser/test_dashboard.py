@@ -64,25 +64,26 @@ def test_a_run_appears_trains_and_ends_before_ones_eyes(page: Page, url: str) ->
     expect(page.get_by_text("Nothing is running")).to_be_visible()
 
 
-def test_a_step_of_a_curve_leads_to_its_rollouts(page: Page, url: str) -> None:
-    for name in ("older", "newer"):
-        PlausibleRun(url, name=name).train(6).close()
-    page.goto("/training?run=older")
+def click_a_step(page: Page, run: str) -> None:
+    """Click into the middle of the first curve of a run that has ended."""
+    page.goto(f"/training?run={run}")
     curve = page.locator("svg.marks").first
     expect(curve.locator(".mark-line").first).to_be_attached()
     expect(page.get_by_text("Nothing is running")).to_be_visible()
     curve.click(position={"x": 150, "y": 120})
+
+
+def test_a_step_of_a_curve_leads_to_its_rollouts(page: Page, url: str) -> None:
+    for name in ("older", "newer"):
+        PlausibleRun(url, name=name).train(6).close()
+    click_a_step(page, "older")
     expect(page).to_have_url(re.compile(r"/rollouts\?run=older&from=(\d)&to=\1$"))
     expect(page.get_by_text("of the 32 trajectories of these steps")).to_be_attached()
 
 
 def test_a_point_of_several_steps_leads_to_the_rollouts_of_all_of_them(page: Page, url: str) -> None:
     PlausibleRun(url, name="a").train(3 * MOST_POINTS).close()
-    page.goto("/training?run=a")
-    curve = page.locator("svg.marks").first
-    expect(curve.locator(".mark-line").first).to_be_attached()
-    expect(page.get_by_text("Nothing is running")).to_be_visible()
-    curve.click(position={"x": 150, "y": 120})
+    click_a_step(page, "a")
     expect(page).to_have_url(re.compile(r"/rollouts\?run=a&from=\d+&to=\d+$"))
     first, last = map(int, re.findall(r"\d+", page.url.partition("&")[2]))
     assert first + 2 == last

@@ -12,7 +12,7 @@ from verl_spo_dashboard.chart import Chart
 from verl_spo_dashboard.difficulty_panels import HISTOGRAM, TROUBLES
 
 SIDE_BY_SIDE = 2
-"""Side by side."""
+"""Runs, at most."""
 
 
 def _page() -> None:

@@ -1,6 +1,6 @@
 """Training curves of one run, or of several in the same charts, while they train and afterwards."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ from verl_spo_dashboard.wording import NOTHING, number, running_time
 MOST_METRICS = 12
 """That are shown beside the usual ones, at most."""
 
-NO_STEP = "No step has ended yet: the first one brings the curves."
 _COLUMNS = 3
 _LATEST = 20
 """Steps whose time the idle share is of."""
@@ -37,9 +36,10 @@ class Wanted:
 def _page() -> None:
     with frame.page("Training"):
         if chosen := frame.choose(compares=True):
-            names = queries.metric_names(chosen.database, [run.id for run in chosen.runs])
+            ids = [run.id for run in chosen.runs]
+            names, waiting = queries.metric_names(chosen.database, ids), _waiting(chosen.database, ids)
             wanted = _controls(names)
-            frame.live(chosen, lambda database, runs: _show(database, runs, names, wanted))
+            frame.live(chosen, lambda database, runs: _show(database, runs, names, waiting, wanted))
 
 
 def _controls(names: Sequence[str]) -> Wanted:
@@ -67,19 +67,24 @@ def _controls(names: Sequence[str]) -> Wanted:
     return Wanted(group or panels.LEARNING, more, Look(weight, AXES[axis or "Step"], logarithmic, clicks=True))
 
 
-def _show(database: Reader, runs: Sequence[RunRow], offered: Sequence[str], wanted: Wanted) -> None:
+def _waiting(database: Reader, run_ids: Sequence[int]) -> set[int]:
+    """Runs whose trainer has devices of its own, which wait for rollouts."""
+    modes = queries.options(database, run_ids, "trainer.v1.trainer_mode")
+    return {run_id for run_id, mode in modes.items() if mode.endswith("separate_async")}
+
+
+def _show(database: Reader, runs: Sequence[RunRow], offered: Sequence[str], waiting: Set[int], wanted: Wanted) -> None:
     names = queries.metric_names(database, [run.id for run in runs])
     if names != list(offered):
         # The search is not part of what is live: it would travel again at every step.
         st.rerun()
     held = _read(database, runs, [*(name for name in names if name.startswith(VALIDATION)), *wanted.more])
-    modes = queries.options(database, [run.id for run in runs], "trainer.v1.trainer_mode")
-    waiting = {run_id for run_id, mode in modes.items() if mode.endswith("separate_async")}
     drawing = Drawing(runs, held.curves, held.places, wanted.look, waiting)
     _summary(drawing)
     drawn = panels.of_group(drawing, held.distributions, wanted.group, wanted.more)
     if not drawn:
-        missing = "This kind of metric was not logged." if names else NO_STEP
+        of_kind = "This kind of metric was not logged."
+        missing = of_kind if names else "No step has ended yet: the first one brings the curves."
         st.info(missing, icon=":material/hourglass_top:")
         return
     whose = "" if len(runs) == 1 else " of the first run"

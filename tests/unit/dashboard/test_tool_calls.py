@@ -15,6 +15,8 @@ from verl_spo_dashboard import tool_calls
         ('{"name": "somebody"}', []),
         ('<tool_call>{"arguments": {"name": "an argument"}, "name": "late"}</tool_call>', []),
         ('<tool_call>{"name": "[a link](https://example.org)"}</tool_call>', []),
+        ("<function=again><function=again><function=other>", ["again", "other"]),
+        (f"<function={'x' * 65}>", []),
         ("", []),
     ],
 )
