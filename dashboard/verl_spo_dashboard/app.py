@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from verl_spo_dashboard import login, pages
+from verl_spo_dashboard import garbage, login, pages
 
 # A file of ours: Streamlit's own symbols, as an icon of the page, come from Google's servers.
 st.set_page_config(page_title="verl-spo", page_icon=Path(__file__).with_name("icon.svg"), layout="wide")
@@ -18,3 +18,4 @@ page.run()
 with top:
     pages.links(every)
     login.who()
+garbage.spare(page.url_path)

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,11 +67,22 @@ def serve(url: str, host: str = DEFAULT_HOST, port: int | None = None, rules: Au
     port = _free_port(host, rules.port if rules and port is None else port)
     # Not as an argument: the list of processes shows those to everybody, and a URL may hold a password.
     environment = {**os.environ, VARIABLE: resolved(url), auth.VARIABLE: str(rules.path) if rules else ""}
-    process = subprocess.Popen(command(host, port, rules), env=environment, stdout=subprocess.DEVNULL)
-    try:
-        address = _address(_ANY_HOST.get(host, host), port)
-        _wait_until_healthy(process, address)
+    address = _address(_ANY_HOST.get(host, host), port)
+    with running(command(host, port, rules), address, environment) as process:
         yield Server(rules.origin(port) if rules else address, process)
+
+
+@contextmanager
+def running(arguments: list[str], address: str, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A server of Streamlit's, from when it answers until the block is left.
+
+    Raises:
+        SPOError: It ended, or did not answer in time.
+    """
+    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        _wait_until_healthy(process, address)
+        yield process
     finally:
         _end(process)
 

@@ -5,7 +5,7 @@ which every observation of a large pool has to be written.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -81,17 +81,30 @@ class Pool:
         """The event time that evidence has aged to."""
         return self.stand.clock
 
+    @cached_property
+    def value(self) -> FloatArray:
+        """v_hat, (P,)."""
+        value: FloatArray = self.alpha / (self.alpha + self.beta)
+        return value
+
+    @cached_property
+    def n_eff(self) -> FloatArray:
+        """Evidence at the clock, in observations, (P,)."""
+        n_eff: FloatArray = (self.alpha + self.beta) * np.exp(self.z - self.clock)
+        return n_eff
+
+    @cached_property
+    def uncertainty(self) -> FloatArray:
+        """The variance of the estimate, (P,)."""
+        # Not from v_hat, which is 1 for values that only the counts tell apart.
+        variance = self.alpha * self.beta / (self.alpha + self.beta) ** 2
+        uncertainty: FloatArray = variance / np.maximum(self.n_eff, _TINY)
+        return uncertainty
+
     def column(self, name: Sort) -> FloatArray | IntArray:
         """Numbers to order and filter by, (P,)."""
-        if name == "visits" or name == "last_step":
-            found: IntArray = getattr(self, name)
-            return found
-        evidence = self.alpha + self.beta
-        if name == "value":
-            value: FloatArray = self.alpha / evidence
-            return value
-        n_eff: FloatArray = evidence * np.exp(self.z - self.clock)
-        return n_eff if name == "n_eff" else self.alpha * self.beta / evidence**2 / np.maximum(n_eff, _TINY)
+        found: FloatArray | IntArray = getattr(self, name)
+        return found
 
     def ordered(self, sort: Sort, descending: bool, passing: Mask, start: int, limit: int) -> IntArray:
         """Places of the prompts that pass, by a column and then by their ids: `limit`, after the first `start`."""
