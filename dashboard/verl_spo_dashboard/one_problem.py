@@ -1,6 +1,5 @@
 """One problem of a benchmark: its answers by class, its samples, what each scorer says of them. All as plain text."""
 
-from collections import Counter
 from typing import Any
 
 import streamlit as st
@@ -37,16 +36,16 @@ def show(database: Reader, after: Evaluated, before: Evaluated | None, place: in
 
 def _classes(of: Evaluated, place: int) -> None:
     """How many samples gave each answer, the most frequent first."""
-    problem = of.results.problems[place]
-    counted = Counter(problem.answers)
-    scores = dict(zip(problem.answers, problem.scores.tolist(), strict=True))
-    names = [name for name, _ in counted.most_common(_SHOWN_ANSWERS)]
+    classes = of.results.problems[place].classes()[:_SHOWN_ANSWERS]
     table = {
-        "Answer": [texts.line(name, _SHOWN_ANSWERS) or "no answer" for name in names],
-        "Samples": [counted[name] for name in names],
-        "Score": [scores[name] for name in names],
+        "Answer": [texts.line(answer, _SHOWN_ANSWERS) or "no answer" for answer, _, _ in classes],
+        "Samples": [samples for _, samples, _ in classes],
+        "Score": [score for _, _, score in classes],
     }
-    layout = {"Samples": st.column_config.NumberColumn(help="That gave this answer, or one equal to it.")}
+    layout = {
+        "Samples": st.column_config.NumberColumn(help="That gave this answer, or one equal to it."),
+        "Score": st.column_config.NumberColumn(help="The mean of these samples'."),
+    }
     st.dataframe(table, column_config=layout, hide_index=True, key="classes", alt="Answers by class")
 
 

@@ -3,7 +3,6 @@
 Everything is worked out from stored samples; `rendering.py` writes it down.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
@@ -207,9 +206,7 @@ def problem_lines(evaluated: Evaluated) -> list[ProblemLine]:
 
 
 def _answers(problem: Problem) -> list[AnswerLine]:
-    counted = Counter(problem.answers)
-    score = {vote: problem.scores[[each == vote for each in problem.answers]].mean() for vote in counted}
-    return [AnswerLine(vote, count, float(score[vote])) for vote, count in counted.most_common()]
+    return [AnswerLine(*each) for each in problem.classes()]
 
 
 def points(evaluated: Sequence[Evaluated]) -> list[Point]:

@@ -34,6 +34,14 @@ class Problem:
     answers: list[str]
     answered: BoolArray
 
+    def classes(self) -> list[tuple[str, int, float]]:
+        """Each answer, how many samples gave it and their mean score, the most frequent first."""
+        scores: dict[str, list[float]] = {}
+        for answer, score in zip(self.answers, self.scores.tolist(), strict=True):
+            scores.setdefault(answer, []).append(score)
+        found = [(answer, len(of), sum(of) / len(of)) for answer, of in scores.items()]
+        return sorted(found, key=lambda each: -each[1])
+
 
 @dataclass(frozen=True)
 class Results:

@@ -57,6 +57,10 @@ def find(target: str, step: int | None, reader: Reader, is_model: bool) -> Polic
 
 
 def _of_run(run: RunDetail, step: int | None) -> Policy:
+    if "trainer" not in run.config:
+        raise ConfigError(
+            f"run {run.run.name!r}: has never trained, so it has no checkpoints; name a checkpoint or a model"
+        )
     root = Path(run.config["trainer"]["default_local_dir"])
     if step == 0:
         return Policy(run.run.name, None, None, run, 0, 1)

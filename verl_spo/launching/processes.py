@@ -231,8 +231,15 @@ def segments() -> set[Path]:
     """Shared memory of this user that Ray, vLLM or verl made, of whichever run."""
     if not _SHARED_MEMORY.is_dir():
         return set()
-    owned = (path for path in _SHARED_MEMORY.iterdir() if path.name.startswith(SEGMENTS))
-    return {path for path in owned if path.stat().st_uid == os.getuid()}
+    return {path for path in _SHARED_MEMORY.iterdir() if path.name.startswith(SEGMENTS) and _is_mine(path)}
+
+
+def _is_mine(path: Path) -> bool:
+    try:
+        return path.stat().st_uid == os.getuid()
+    except FileNotFoundError:
+        # Another run has just ended.
+        return False
 
 
 def _mapped() -> set[str]:

@@ -67,6 +67,8 @@ def webhook(address: str, timeout_s: float = WEBHOOK_TIMEOUT_S) -> Hook:
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError("--webhook: must be an address such as https://host/path")
+    if not address.isascii() or not address.isprintable() or " " in address:
+        raise ConfigError("--webhook: has characters that no address has; write them as %20 and the like")
 
     def tell(event: Event) -> str | None:
         body = json.dumps(event.to_dict()).encode()

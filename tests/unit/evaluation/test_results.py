@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.evaluations import scores
 from verl_spo.errors import DataError
-from verl_spo.evaluation.results import Results, results_of
+from verl_spo.evaluation.results import Problem, Results, results_of
 from verl_spo.store.records import Finish
 
 
@@ -24,6 +24,12 @@ def test_each_problem_has_its_figures() -> None:
     assert found.majority_at(4).tolist() == [1.0, 0.0, 0.0]
     assert found.majority_at(1).tolist() == pytest.approx([0.75, 0.25, 0.0])
     assert found.verl_majority_at(4)[0] > found.verl_majority_at(4)[1] > 0
+
+
+def test_samples_of_equal_answers_are_a_class_with_their_mean_score() -> None:
+    answered = np.array([True, False, True, True])
+    problem = Problem(np.array([1.0, 0.0, 1.0, 1.0]), np.array([-1, -1, 0, -1]), ["", "", "7", ""], answered)
+    assert problem.classes() == [("", 3, pytest.approx(2 / 3)), ("7", 1, 1.0)]
 
 
 def test_a_session_that_failed_is_wrong_and_does_not_vote() -> None:

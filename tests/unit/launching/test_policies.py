@@ -8,6 +8,8 @@ from verl_spo.errors import CheckpointError, ConfigError, StoreError
 from verl_spo.launching import policies
 from verl_spo.launching.policies import Policy
 from verl_spo.store import open_reader
+from verl_spo.store.database.connections import open_engine
+from verl_spo.store.runs import starts
 
 
 def find(db: str, target: object, step: int | None = None, is_model: bool = False) -> Policy:
@@ -24,6 +26,12 @@ def test_a_run_is_evaluated_at_its_latest_checkpoint_or_the_one_named(db: str, f
         CheckpointError, match=r"global_step_3: no checkpoint with weights; there are global_step_2, glo"
     ):
         find(db, "demo/spo", 3)
+
+
+def test_a_run_that_has_never_trained_has_no_policy(db: str) -> None:
+    starts.begin(open_engine(db), "demo/new", "elsewhere:1:2:3:4", "loading the model")
+    with pytest.raises(ConfigError, match=r"run 'demo/new': has never trained, so it has no checkpoints"):
+        find(db, "demo/new")
 
 
 def test_a_model_is_a_folder_or_with_a_recipe_a_name(db: str, folder: Path) -> None:

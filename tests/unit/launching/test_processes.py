@@ -275,6 +275,16 @@ def test_shared_memory_that_is_left_goes_and_that_of_a_live_process_stays(
     assert not used.exists()
 
 
+def test_shared_memory_that_goes_while_it_is_listed_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_SHARED_MEMORY", tmp_path)
+    (tmp_path / "psm_there").touch()
+    # Listed, but its state cannot be asked for.
+    (tmp_path / "psm_gone").symlink_to(tmp_path / "nothing")
+    assert processes.segments() == {tmp_path / "psm_there"}
+
+
 def test_a_command_killed_by_a_signal_has_its_status() -> None:
     kill_itself = f"import os; os.kill(os.getpid(), {int(signal.SIGKILL)})"
     assert processes.run([sys.executable, "-c", kill_itself], {}) == Exit(128 + signal.SIGKILL)

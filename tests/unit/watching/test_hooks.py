@@ -161,6 +161,13 @@ def test_what_is_no_address_is_refused_without_showing_it(address: str) -> None:
     assert "s3cret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("address", ["https://host/s3cret path", "https://host/s3cret/ä", "https://host/s3cret\n"])
+def test_an_address_with_characters_that_none_has_is_refused_without_showing_it(address: str) -> None:
+    with pytest.raises(ConfigError, match="--webhook: has characters that no address has") as refused:
+        hooks.webhook(address)
+    assert "s3cret" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("line", "message"), [("", "is empty"), ("  ", "is empty"), ("say 'x", "No closing quotation")]
 )

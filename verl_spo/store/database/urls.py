@@ -27,6 +27,8 @@ _QUERY_SECRET = re.compile(
 )
 _KEY_SECRET = re.compile(r"(^|[_.-])(password|passwd|secret|credentials?|(api|access|private)_?key)$", re.IGNORECASE)
 _KEY_TOKEN = re.compile(r"^((hf|hub|auth|access|api|bearer|wandb|github)_?)token$|^token$", re.IGNORECASE)
+# Variables are written so; `pad_token`, an option, is no secret.
+_VARIABLE_TOKEN = re.compile(r"^[A-Z0-9_]+_TOKEN$")
 
 _DRIVERS = {
     "sqlite": "sqlite+pysqlite",
@@ -167,4 +169,4 @@ def _tells(value: str) -> bool:
 
 
 def _names_secret(key: str) -> bool:
-    return bool(_KEY_SECRET.search(key) or _KEY_TOKEN.search(key))
+    return bool(_KEY_SECRET.search(key) or _KEY_TOKEN.search(key) or _VARIABLE_TOKEN.search(key))
