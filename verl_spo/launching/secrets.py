@@ -4,10 +4,11 @@ import os
 from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from verl_spo.errors import ConfigError
-from verl_spo.store.database.urls import BY_VARIABLE, VARIABLE, parse, passwords, variable, without_secrets
+from verl_spo.store.database.urls import BY_VARIABLE, HIDDEN, VARIABLE, parse, passwords, variable, without_secrets
 from verl_spo.training import verl_options
 
 STORE_URL = "spo.store.url"
@@ -55,12 +56,20 @@ def shown(overrides: Sequence[str]) -> list[str]:
 
 
 def _hide(override: str) -> str:
+    parsed = _parse(override)
     name, equals, value = override.partition("=")
-    bare, key = value.strip("'\""), key_of(override)
+    given = None if parsed.is_sweep_override() else parsed.value()
+    if isinstance(given, dict | list):
+        return override if without_secrets(given) == given else f"{name}{equals}{HIDDEN}"
+    bare, key = value.strip("'\""), parsed.key_or_group
     hidden = without_secrets({key: bare})[key]
     return override if hidden == bare else f"{name}{equals}{hidden}"
 
 
 def key_of(override: str) -> str:
     """The option that an override sets."""
-    return str(OverridesParser.create().parse_override(override).key_or_group)
+    return str(_parse(override).key_or_group)
+
+
+def _parse(override: str) -> Override:
+    return OverridesParser.create().parse_override(override)

@@ -51,6 +51,11 @@ def test_verl_never_sees_the_password() -> None:
         ("demo_dir='/a b'", "demo_dir='/a b'"),
         ("+wandb.api_key=abc", "+wandb.api_key=***"),
         ("+wandb.api_key='${oc.env:KEY}'", "+wandb.api_key='${oc.env:KEY}'"),
+        ("+ray_init.env_vars={HF_TOKEN:abc}", "+ray_init.env_vars=***"),
+        ("+ray_init.env_vars={HF_TOKEN:'${oc.env:KEY}'}", "+ray_init.env_vars={HF_TOKEN:'${oc.env:KEY}'}"),
+        ("+servers=[{password:abc}]", "+servers=***"),
+        ("trainer.logger=[console,tensorboard]", "trainer.logger=[console,tensorboard]"),
+        ("+seed=choice(1,2)", "+seed=choice(1,2)"),
         ("+a.note='postgresql://me:s3cret@${oc.env:HOST}/spo'", "+a.note=postgresql://me:***@${oc.env:HOST}/spo"),
     ],
 )
