@@ -86,11 +86,13 @@ class Places:
     def update(self, database: Reader, run: RunRow) -> None:
         """Read what is new."""
         known = self._of.get(run.id)
-        if known is not None and known.attempt != run.attempt:
-            known = None
-        new = queries.progress(database, run.id, int(known.steps[-1]) if known is not None and known.steps.size else -1)
-        if known is None or known.attempt != new.attempt:
-            self._of[run.id] = new
+        if known is None or not known.steps.size:
+            self._of[run.id] = queries.progress(database, run.id, -1)
+            return
+        new = queries.progress(database, run.id, int(known.steps[-1]))
+        if known.attempt != new.attempt:
+            # A resume has taken steps back, of which some may be made again by now.
+            self._of[run.id] = queries.progress(database, run.id, -1)
             return
         columns = {
             name: np.append(getattr(known, name), getattr(new, name)) for name in ("steps", "times", "trajectories")

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,25 @@ def test_runs_are_found_in_the_order_of_their_names(run: PlausibleRun, url: str)
     with run, PlausibleRun(url, name="b"), open_reader(url) as database:
         rows = data.by_names(queries.runs(database), ["arithmetic-spo", "gone", "b"])
     assert [row.name for row in rows] == ["arithmetic-spo", "b"]
+
+
+def test_places_of_a_run_that_has_just_been_resumed_are_all_read_again(
+    run: PlausibleRun, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: Callable[..., queries.Progress] = queries.progress
+
+    def resumed(*arguments: object) -> queries.Progress:
+        return replace(read(*arguments), attempt=2)
+
+    places = data.Places()
+    with run, open_reader(url) as database:
+        row = only_run(database)
+        places.update(database, row)
+        run.train(3)
+        monkeypatch.setattr(queries, "progress", resumed)
+        # The row is of before the resume.
+        places.update(database, row)
+        places.update(database, row)
+        seen = read(database, row.id, -1)
+    steps = np.arange(1, 16)
+    assert places.trajectories(row.id, steps).tolist() == np.cumsum(seen.trajectories).tolist()
