@@ -86,18 +86,13 @@ class Places:
     def update(self, database: Reader, run: RunRow) -> None:
         """Read what is new."""
         known = self._of.get(run.id)
-        if known is None or not known.steps.size:
-            self._of[run.id] = queries.progress(database, run.id, -1)
-            return
-        new = queries.progress(database, run.id, int(known.steps[-1]))
-        if known.attempt != new.attempt:
-            # A resume has taken steps back, of which some may be made again by now.
-            self._of[run.id] = queries.progress(database, run.id, -1)
-            return
-        columns = {
-            name: np.append(getattr(known, name), getattr(new, name)) for name in ("steps", "times", "trajectories")
-        }
-        self._of[run.id] = Progress(new.attempt, **columns)
+        if known is not None and known.steps.size:
+            new = queries.progress(database, run.id, int(known.steps[-1]))
+            if known.attempt == new.attempt:
+                self._of[run.id] = _appended(known, new)
+                return
+        # A resume takes steps back, of which some may have been made again by now.
+        self._of[run.id] = queries.progress(database, run.id, -1)
 
     def trajectories(self, run_id: int, steps: IntArray) -> FloatArray:
         """Trajectories that a run had seen by some steps, (n,)."""
@@ -108,6 +103,11 @@ class Places:
         """Hours from a run's first row to some steps, pauses between its attempts included, (n,)."""
         known = self._of[run_id]
         return _interpolated(steps, known.steps, (known.times - known.times[:1]) / 3600)
+
+
+def _appended(known: Progress, new: Progress) -> Progress:
+    columns = {name: np.append(getattr(known, name), getattr(new, name)) for name in ("steps", "times", "trajectories")}
+    return Progress(new.attempt, **columns)
 
 
 def _interpolated(steps: IntArray, known: IntArray, values: FloatArray) -> FloatArray:
